@@ -1,0 +1,124 @@
+// swift-tools-version: 6.2
+// Modules and their layers are drawn in ARCHITECTURE.md. A target may import only what it lists here:
+// every build runs with `--explicit-target-dependency-import-check error`.
+import PackageDescription
+
+let strict: [SwiftSetting] = [
+  .enableUpcomingFeature("InternalImportsByDefault"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+  .enableUpcomingFeature("ExistentialAny"),
+] + (Context.environment["NETLOOM_WERROR"] == nil ? [] : [.treatAllWarnings(as: .error)])
+
+/// Modules that handle every byte of a full table: tables own raw buffers, so the dynamic exclusivity
+/// checks guard nothing that the ownership rules do not. Preconditions stay.
+let hot: [SwiftSetting] = strict + [
+  .enableExperimentalFeature("Lifetimes"),
+  .unsafeFlags(["-enforce-exclusivity=unchecked"], .when(configuration: .release)),
+]
+
+let protobuf: Target.Dependency = .product(name: "SwiftProtobuf", package: "swift-protobuf")
+let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
+let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let nioCore: [Target.Dependency] = [
+  .product(name: "NIOCore", package: "swift-nio"),
+  .product(name: "NIOPosix", package: "swift-nio"),
+]
+
+func module(
+  _ name: String, _ dependencies: [Target.Dependency] = [], settings: [SwiftSetting] = strict
+) -> Target {
+  .target(name: name, dependencies: dependencies, swiftSettings: settings)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency], resources: [Resource]? = nil) -> Target {
+  .testTarget(name: name, dependencies: dependencies, resources: resources, swiftSettings: strict)
+}
+
+func program(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+  .executableTarget(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+
+let package = Package(
+  name: "netloom",
+  platforms: [.macOS(.v15)],
+  products: [
+    .executable(name: "netloom", targets: ["netloom"]),
+    .executable(name: "netloom-machine", targets: ["netloom-machine"]),
+    .executable(name: "netloom-controller", targets: ["netloom-controller"]),
+    .executable(name: "netloom-node", targets: ["netloom-node"]),
+    .executable(name: "netloom-probe", targets: ["netloom-probe"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+    .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+    .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
+    .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
+    .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+  ],
+  targets: [
+    // Layer 0
+    .target(name: "CLinux", linkerSettings: [.linkedLibrary("mnl")]),
+    .target(name: "CPcap", linkerSettings: [.linkedLibrary("pcap")]),
+    module("NetTypes", settings: hot),
+    // Layer 1
+    module("BGPWire", ["NetTypes"], settings: hot),
+    module("EventLoop", ["CLinux"]),
+    module("Netlink", ["NetTypes", "CLinux"]),
+    module("Capture", ["NetTypes", "CPcap", "CLinux"], settings: hot),
+    module("Topology", ["NetTypes", .product(name: "Yams", package: "Yams")]),
+    module("ControlProtocol", [protobuf]),
+    module("NorthboundAPI"),
+    // Layer 2
+    module("BGPCore", ["NetTypes", "BGPWire"], settings: hot),
+    module("FIB", ["NetTypes", "Netlink", "CLinux"], settings: hot),
+    module("PathProof", ["NetTypes", "Capture"]),
+    module("Intent", ["NetTypes", "Topology", "ControlProtocol", protobuf]),
+    module("NorthboundClient", ["NorthboundAPI", .product(name: "NIOHTTP1", package: "swift-nio")] + nioCore),
+    // Layer 3
+    module("BGPSpeaker", ["NetTypes", "BGPWire", "BGPCore", "EventLoop", "CLinux"], settings: hot),
+    module("Machine", ["NetTypes", "Netlink", "ControlProtocol", "EventLoop", "CLinux", protobuf]),
+    module("Probe", ["NetTypes", "Capture", "PathProof", "ControlProtocol", "EventLoop", "CLinux", protobuf]),
+    module("Controller", ["NetTypes", "Topology", "Intent", "ControlProtocol", "NorthboundAPI", logging, protobuf] + nioCore),
+    // Layer 4
+    module(
+      "NodeAgent",
+      ["NetTypes", "ControlProtocol", "BGPWire", "BGPCore", "BGPSpeaker", "FIB", "Netlink", "EventLoop", "CLinux", protobuf]),
+    module(
+      "Northbound",
+      ["Controller", "NorthboundAPI", logging, .product(name: "Hummingbird", package: "hummingbird")] + nioCore),
+    module("Lab", ["NetTypes", "Topology", "Intent", "ControlProtocol", "NorthboundAPI", "NorthboundClient", "CLinux", protobuf]),
+    // Layer 5
+    module("Scenario", ["Topology", "NorthboundAPI", "NorthboundClient", "Lab"]),
+    // Layer 6: programs
+    program(
+      "netloom",
+      ["NetTypes", "Topology", "Intent", "ControlProtocol", "NorthboundAPI", "NorthboundClient", "Lab", "Scenario", "CLinux",
+        arguments, protobuf]),
+    program("netloom-machine", ["Machine"]),
+    program("netloom-controller", ["Controller", "Northbound", logging]),
+    program("netloom-node", ["NodeAgent"]),
+    program("netloom-probe", ["Probe"]),
+    // Tests
+    tests("NetTypesTests", ["NetTypes"]),
+    tests("BGPWireTests", ["BGPWire", "NetTypes"]),
+    tests("BGPCoreTests", ["BGPCore", "BGPWire", "NetTypes"]),
+    tests("BGPSpeakerTests", ["BGPSpeaker", "BGPCore", "BGPWire", "EventLoop", "NetTypes"]),
+    tests("EventLoopTests", ["EventLoop", "CLinux"]),
+    tests("NetlinkTests", ["Netlink", "NetTypes", "CLinux"]),
+    tests("FIBTests", ["FIB", "Netlink", "NetTypes", "CLinux"]),
+    tests("CaptureTests", ["Capture", "NetTypes"]),
+    tests("PathProofTests", ["PathProof", "Capture", "NetTypes"]),
+    tests("TopologyTests", ["Topology", "NetTypes"]),
+    tests("ControlProtocolTests", ["ControlProtocol", protobuf]),
+    tests("IntentTests", ["Intent", "Topology", "ControlProtocol", "NetTypes", protobuf]),
+    tests("MachineTests", ["Machine", "ControlProtocol", "EventLoop", "CLinux", protobuf]),
+    tests("NodeAgentTests", ["NodeAgent", "ControlProtocol", "NetTypes", protobuf]),
+    tests("ProbeTests", ["Probe", "ControlProtocol", "Capture", "PathProof", "NetTypes", "CLinux", protobuf]),
+    tests("ControllerTests", ["Controller", "Intent", "Topology", "ControlProtocol", "NorthboundAPI", protobuf]),
+    tests("NorthboundTests", ["Northbound", "NorthboundClient", "Controller", "NorthboundAPI"]),
+    tests("ScenarioTests", ["Scenario", "Lab", "Topology", "NorthboundAPI", "NorthboundClient"]),
+    tests("SystemTests", []),
+  ],
+  swiftLanguageModes: [.v6]
+)
