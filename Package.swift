@@ -67,7 +67,8 @@ let package = Package(
     module("Netlink", ["NetTypes", "CLinux"]),
     module("Capture", ["NetTypes", "CPcap", "CLinux"], settings: hot),
     module("Topology", ["NetTypes", .product(name: "Yams", package: "Yams")]),
-    module("ControlProtocol", [protobuf]),
+    .target(
+      name: "ControlProtocol", dependencies: [protobuf], exclude: ["control.proto"], swiftSettings: strict),
     module("NorthboundAPI"),
     // Layer 2
     module("BGPCore", ["NetTypes", "BGPWire"], settings: hot),

@@ -1,0 +1,5 @@
+// Thin shims for Swift: netlink.
+#ifndef NETLOOM_NETLINK_SHIM_H
+#define NETLOOM_NETLINK_SHIM_H
+
+#endif

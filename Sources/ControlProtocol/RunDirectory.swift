@@ -1,0 +1,24 @@
+/// Where the processes of one lab meet: the names inside a lab's run directory (ARCHITECTURE.md, "Run directory").
+public struct RunDirectory: Hashable, Sendable {
+  /// Absolute path, without a trailing slash.
+  public let path: String
+
+  public init(path: String) {
+    self.path = path
+  }
+
+  public var lock: String { path + "/lock" }
+  public var pid: String { path + "/pid" }
+  public var topology: String { path + "/topology.yaml" }
+  public var plan: String { path + "/plan.pb" }
+  public var machineSocket: String { path + "/machine.sock" }
+  public var controllerSocket: String { path + "/controller.sock" }
+  public var apiSocket: String { path + "/api.sock" }
+  public var controllerState: String { path + "/controller.state" }
+  public var logs: String { path + "/logs" }
+  public func log(_ name: String) -> String { "\(logs)/\(name).log" }
+  public func node(_ name: String) -> String { "\(path)/nodes/\(name)" }
+
+  /// `sun_path` holds 108 bytes, the terminating zero included (unix(7)).
+  public static let longestSocketPath = 107
+}
