@@ -1,0 +1,114 @@
+public import NetTypes
+
+/// One entry of `tests:`.
+public struct LabTest: Sendable, Equatable {
+  public var name: String
+  public var place: Place
+  public var steps: [TestStep]
+}
+
+public struct TestStep: Sendable, Equatable {
+  public var place: Place
+  /// Retried until it holds or this many milliseconds are over; nil: once. Never on a fault.
+  public var withinMilliseconds: UInt32?
+  public var action: TestAction
+}
+
+public enum TestAction: Sendable, Equatable {
+  case trace(TraceStep)
+  case noTransit(NoTransitStep)
+  case route(RouteStep)
+  case session(SessionStep)
+  case exec(ExecStep)
+  case fault(FaultStep)
+}
+
+/// Expectations: a nil member is not checked. A step without `expect:` gets what its name promises: reachable,
+/// present, established, exit 0.
+public struct TraceStep: Sendable, Equatable {
+  public enum Transport: String, Hashable, Sendable, CaseIterable { case icmp, tcp, udp }
+
+  /// A node.
+  public var from: String
+  /// A node, `NODE:IFACE` or an address, as written.
+  public var to: String
+  public var transport: Transport
+  /// Always there for tcp and udp.
+  public var port: UInt16?
+  public var family: AddressFamily?
+  public var count: UInt32?
+  public var reachable: Bool?
+  /// Node names.
+  public var forward: [String]?
+  public var back: [String]?
+  public var symmetric: Bool?
+}
+
+public struct NoTransitStep: Sendable, Equatable {
+  public var node: String
+  /// `except: customers`: a provider carries its customers' traffic.
+  public var exceptCustomers: Bool
+}
+
+public struct RouteStep: Sendable, Equatable {
+  public var node: String
+  /// Exactly this prefix.
+  public var prefix: IPPrefix
+  /// Best in Loc-RIB and in the kernel.
+  public var present: Bool?
+  public var asPath: [ASNumber]?
+  /// Node names or addresses, as written; `next-hop` gives one, `next-hops` all of a multipath.
+  public var nextHops: [String]?
+  /// A word of `RouteStep.reasons`.
+  public var bestBecause: String?
+
+  /// The words of the decision process, in its order.
+  public static let reasons = [
+    "only-path", "weight", "local-pref", "local-origin", "as-path-length", "origin", "med", "ebgp-over-ibgp",
+    "igp-cost", "router-id", "cluster-list-length", "neighbor-address",
+  ]
+}
+
+public struct SessionStep: Sendable, Equatable {
+  public enum State: String, Hashable, Sendable, CaseIterable {
+    case idle, connect, active, openSent = "opensent", openConfirm = "openconfirm", established
+  }
+
+  public var node: String
+  public var neighbor: String
+  /// The far end's interface, where `NODE:IFACE` was written.
+  public var neighborInterface: String?
+  public var state: State?
+}
+
+public struct ExecStep: Sendable, Equatable {
+  public enum Output: Sendable, Equatable {
+    /// stdout contains it.
+    case text(String)
+    /// A regular expression, found in stdout.
+    case pattern(String)
+  }
+
+  public var node: String
+  /// For `/bin/sh -c`.
+  public var command: String
+  public var exit: Int32?
+  public var output: Output?
+}
+
+/// The words of `fault:`; `targets` as `POST /v1/faults` takes them.
+public struct FaultStep: Sendable, Equatable {
+  public enum Kind: String, Hashable, Sendable, CaseIterable {
+    case linkDown = "link-down"
+    case linkUp = "link-up"
+    case kill, start
+    case killSpeaker = "kill-speaker"
+    case killController = "kill-controller"
+    case resetSession = "reset-session"
+  }
+
+  public var kind: Kind
+  /// link-down, link-up: both ends, `NODE:IFACE`. kill, start, kill-speaker: the node. reset-session: node and
+  /// neighbor. kill-controller: none.
+  public var targets: [String]
+}
