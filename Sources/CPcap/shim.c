@@ -5,9 +5,11 @@
 #include <fcntl.h>
 #include <net/if.h>
 #include <sched.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 int netloom_enter_network_namespace(const char *path)
@@ -40,4 +42,13 @@ int netloom_hardware_address(const char *interface, uint8_t address[6])
     memcpy(address, request.ifr_hwaddr.sa_data, 6);
   errno = saved;
   return result;
+}
+
+void netloom_kernel_names(unsigned char *system, size_t system_size, unsigned char *machine, size_t machine_size)
+{
+  struct utsname names;
+  if (uname(&names) != 0)
+    return;
+  snprintf((char *)system, system_size, "%s %s", names.sysname, names.release);
+  snprintf((char *)machine, machine_size, "%s", names.machine);
 }

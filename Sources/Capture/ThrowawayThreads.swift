@@ -1,0 +1,40 @@
+import CLinux
+import Glibc
+import Synchronization
+
+/// Runs the body for every index on a few threads made for it, and waits. Threads that enter namespaces must end
+/// afterwards, and libpcap's opening and closing spend their time waiting for the kernel's grace periods, which
+/// pass for all threads at once: hence more threads than processors.
+func onThrowawayThreads(count: Int, width: Int = 32, _ body: @escaping @Sendable (Int) -> Void) {
+  guard count > 0 else { return }
+  let work = IndexedWork(count: count, body: body)
+  var threads: [pthread_t] = []
+  for _ in 0..<min(count, width) {
+    var thread = pthread_t()
+    let context = Unmanaged.passRetained(work)
+    let result = pthread_create(
+      &thread, nil,
+      { argument in
+        guard let argument else { return nil }
+        Unmanaged<IndexedWork>.fromOpaque(argument).takeRetainedValue().run()
+        return nil
+      }, context.toOpaque())
+    if result == 0 { threads.append(thread) } else { context.release() }
+  }
+  for thread in threads { pthread_join(thread, nil) }
+}
+
+private final class IndexedWork: Sendable {
+  private let next = Atomic<Int>(0)
+  private let count: Int
+  private let body: @Sendable (Int) -> Void
+
+  init(count: Int, body: @escaping @Sendable (Int) -> Void) {
+    self.count = count
+    self.body = body
+  }
+
+  func run() {
+    while case let index = next.wrappingAdd(1, ordering: .relaxed).oldValue, index < count { body(index) }
+  }
+}
