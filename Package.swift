@@ -88,7 +88,10 @@ let package = Package(
     module(
       "Northbound",
       ["Controller", "NorthboundAPI", logging, .product(name: "Hummingbird", package: "hummingbird")] + nioCore),
-    module("Lab", ["NetTypes", "Topology", "Intent", "ControlProtocol", "NorthboundAPI", "NorthboundClient", "CLinux", protobuf]),
+    module(
+      "Lab",
+      ["NetTypes", "EventLoop", "Topology", "Intent", "ControlProtocol", "NorthboundAPI", "NorthboundClient", "CLinux",
+        protobuf]),
     // Layer 5
     module("Scenario", ["Topology", "NorthboundAPI", "NorthboundClient", "Lab"]),
     // Layer 6: programs
@@ -119,7 +122,7 @@ let package = Package(
     tests("ControllerTests", ["Controller", "Intent", "Topology", "ControlProtocol", "NorthboundAPI", protobuf]),
     tests("NorthboundTests", ["Northbound", "NorthboundClient", "Controller", "NorthboundAPI"]),
     tests("ScenarioTests", ["Scenario", "Lab", "Topology", "NorthboundAPI", "NorthboundClient"]),
-    tests("SystemTests", []),
+    .testTarget(name: "SystemTests", exclude: ["Fixtures"], swiftSettings: strict),
   ],
   swiftLanguageModes: [.v6]
 )
