@@ -1,0 +1,106 @@
+public import ControlProtocol
+internal import FoundationEssentials
+internal import NetTypes
+public import Topology
+
+/// What `netloom up` knows beside the topology.
+public struct PlanContext: Sendable {
+  /// KEY=VALUE of `up`.
+  public var environment: [String]
+  /// The machine's name.
+  public var machine: String
+  /// Directory of the netloom-* executables.
+  public var programs: String
+  /// Path of the topology's copy in the run directory.
+  public var topology: String
+
+  public init(environment: [String], machine: String, programs: String, topology: String) {
+    self.environment = environment
+    self.machine = machine
+    self.programs = programs
+    self.topology = topology
+  }
+}
+
+/// Everything netloom-machine needs to build the lab.
+public func machinePlan(of lab: ResolvedLab, in context: PlanContext) -> NLMachinePlan {
+  var plan = NLMachinePlan()
+  plan.lab = lab.name
+  plan.baseDirectory = lab.baseDirectory
+  plan.nodes = lab.nodes.map(nodePlan)
+  plan.links = lab.links.map(linkPlan)
+  plan.hosts = lab.hosts
+  plan.environment = context.environment
+  plan.machine = context.machine
+  plan.programs = context.programs
+  plan.topology = context.topology
+  return plan
+}
+
+private func nodePlan(_ node: ResolvedNode) -> NLNodePlan {
+  var plan = NLNodePlan()
+  plan.name = node.name
+  plan.kind = node.kind.rawValue
+  plan.loopbacks = node.loopbacks.map(NLPrefix.init)
+  plan.sysctls = everyNode.merging(node.sysctls) { _, written in written }
+  plan.environment = node.environment
+  plan.exec = node.exec
+  plan.commands = node.commands
+  if let config = node.config { plan.daemon.config = config }
+  plan.agent = node.hasAgent
+  plan.listener = node.bgp != nil && !node.kind.isDaemon
+  if !plan.agent { plan.routes = node.routes.map { staticRoute($0, metric: 0) } }
+  plan.forwarding = node.kind.forwards
+  plan.labels = node.labels
+  return plan
+}
+
+/// DESIGN decision 4: the kernel's defaults depend on the machine, a lab's do not. What the file writes comes after.
+private let everyNode = [
+  "net.ipv4.conf.all.rp_filter": "0",
+  "net.ipv4.conf.default.rp_filter": "0",
+  "net.ipv4.ip_default_ttl": "255",
+  "net.ipv6.conf.all.hop_limit": "255",
+  "net.ipv6.conf.default.hop_limit": "255",
+  "net.ipv6.conf.all.accept_dad": "0",
+  "net.ipv6.conf.default.accept_dad": "0",
+]
+
+private func linkPlan(_ link: ResolvedLink) -> NLLinkPlan {
+  var plan = NLLinkPlan()
+  plan.a = linkEnd(link.a)
+  plan.b = linkEnd(link.b)
+  plan.mtu = UInt32(link.mtu)
+  plan.permanentNeighbors = link.permanentNeighbors
+  return plan
+}
+
+private func linkEnd(_ end: LinkEnd) -> NLLinkEnd {
+  var plan = NLLinkEnd()
+  plan.node = end.node
+  plan.interface = end.interface
+  plan.ifindex = end.ifindex
+  plan.mac = .init(end.mac.bytes)
+  plan.addresses = end.addresses.map(NLPrefix.init)
+  return plan
+}
+
+extension ResolvedNode {
+  /// netloom-node runs here: it keeps routes and BGP. Hosts and switches need none.
+  public var hasAgent: Bool { kind.forwards }
+}
+
+extension NLPrefix {
+  /// The host address with its subnet's length.
+  init(_ address: InterfaceAddress) {
+    self.init()
+    self.address = .init(address.address.bytes)
+    length = UInt32(address.length)
+  }
+
+  init(_ prefix: IPPrefix) {
+    self.init()
+    address = .init(prefix.address.bytes)
+    length = UInt32(prefix.length)
+  }
+}

@@ -1,0 +1,92 @@
+public import ControlProtocol
+internal import FoundationEssentials
+internal import NetTypes
+internal import Topology
+
+/// Kernel priorities of what the controller computes, in the usual order of trust: a static route before one of the
+/// AS before the guard that keeps a default route from looping.
+enum RouteMetric {
+  static let `static`: UInt32 = 1
+  static let igp: UInt32 = 110
+  static let unreachable: UInt32 = 255
+}
+
+extension LabIntent {
+  /// The routes of every node that has an agent, `outage` considered; nodes that are stopped are left out.
+  public func routeSets(during outage: Outage) -> [String: NLRouteSet] {
+    var sets: [String: NLRouteSet] = [:]
+    for node in lab.nodes where node.hasAgent && !outage.nodes.contains(node.name) {
+      sets[node.name] = NLRouteSet()
+      sets[node.name]?.routes = node.routes.filter { isUp($0.interface, of: node, outage) }
+        .map { staticRoute($0, metric: RouteMetric.static) }
+    }
+    for asn in asNumbers {
+      let originated = Set(lab.nodes.filter { $0.asn?.rawValue == asn }.flatMap(\.networks))
+      for family in families {
+        let graph = IGPGraph(asn, family, lab, fabric, outage)
+        for node in lab.nodes where node.asn?.rawValue == asn && sets[node.name] != nil {
+          let own = Set(node.networks)
+          // A subnet that another router of the AS originates comes over iBGP; only a router that originates it too,
+          // and so prefers its own, needs the AS's route to where it really is.
+          let routes = graph.routes(from: node.name).filter { own.contains($0.key) || !originated.contains($0.key) }
+          sets[node.name]?.routes += routes.sorted { $0.key < $1.key }.map(igpRoute)
+        }
+      }
+    }
+    for node in lab.nodes { addUnreachable(of: node, &sets) }
+    return sets
+  }
+
+  var families: [AddressFamily] { (lab.ipv4 ? [.ipv4] : []) + (lab.ipv6 ? [.ipv6] : []) }
+
+  var asNumbers: [UInt32] {
+    Set(lab.nodes.compactMap { $0.kind.forwards ? $0.asn?.rawValue : nil }).sorted()
+  }
+
+  private func isUp(_ interface: String, of node: ResolvedNode, _ outage: Outage) -> Bool {
+    guard let found = node.interfaces.first(where: { $0.name == interface }) else { return true }
+    return !outage.links.contains(found.link)
+  }
+
+  private func addUnreachable(of node: ResolvedNode, _ sets: inout [String: NLRouteSet]) {
+    guard let set = sets[node.name] else { return }
+    let routed = Set(set.routes.map(\.prefix))
+    for network in node.unreachable where !routed.contains(NLPrefix(network)) {
+      var route = NLRoute()
+      route.prefix = NLPrefix(network)
+      route.kind = .unreachable
+      route.metric = RouteMetric.unreachable
+      route.origin = .static
+      sets[node.name]?.routes.append(route)
+    }
+  }
+}
+
+func staticRoute(_ written: StaticRoute, metric: UInt32) -> NLRoute {
+  var route = NLRoute()
+  route.prefix = NLPrefix(written.to)
+  route.kind = .unicast
+  route.nextHops = [nextHop(written.gateway, written.interface)]
+  route.metric = metric
+  route.origin = .static
+  return route
+}
+
+private func igpRoute(_ prefix: IPPrefix, _ reach: IGPGraph.Reach) -> NLRoute {
+  var route = NLRoute()
+  route.prefix = NLPrefix(prefix)
+  route.kind = .unicast
+  route.nextHops = reach.hops.sorted { ($0.interface, $0.gateway) < ($1.interface, $1.gateway) }
+    .map { nextHop($0.gateway, $0.interface) }
+  route.metric = RouteMetric.igp
+  route.origin = .igp
+  route.igpCost = reach.cost
+  return route
+}
+
+private func nextHop(_ gateway: IPAddress, _ interface: String) -> NLNextHop {
+  var hop = NLNextHop()
+  hop.gateway = .init(gateway.bytes)
+  hop.interface = interface
+  return hop
+}

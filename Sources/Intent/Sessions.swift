@@ -1,0 +1,77 @@
+internal import NetTypes
+internal import Topology
+
+extension LabIntent {
+  /// The sessions that must be Established, one entry per netloom speaker. Not among them: sessions of stopped nodes,
+  /// over links that are down, and iBGP between parts of an AS that was cut.
+  public func expectedSessions(during outage: Outage) -> [ExpectedSession] {
+    let ethernets = fabric.ethernets(during: outage)
+    let parts = asParts(during: outage)
+    return lab.sessions.flatMap { session -> [ExpectedSession] in
+      guard isPossible(session, ethernets, parts, outage) else { return [] }
+      return [(session.a, session.b), (session.b, session.a)].compactMap { near, far in
+        guard !near.daemon else { return nil }
+        return ExpectedSession(
+          node: near.node, key: near.key, neighbor: far.node, farKey: far.daemon ? nil : far.key,
+          interface: near.interface ?? "")
+      }
+    }
+  }
+
+  /// What an engineer should know about a lab in this state, e.g. an AS that was cut.
+  public func warnings(during outage: Outage) -> [String] {
+    asNumbers.compactMap { asn -> String? in
+      guard let family = families.first else { return nil }
+      let parts = IGPGraph(asn, family, lab, fabric, outage).parts()
+      guard parts.count > 1 else { return nil }
+      let listed = parts.map { $0.joined(separator: " ") }.joined(separator: " | ")
+      return "AS \(asn) is cut into \(parts.count) parts, iBGP runs within each: \(listed)"
+    }
+  }
+
+  private struct PartKey: Hashable {
+    var node: String
+    var family: AddressFamily
+  }
+
+  /// The number of the part of its AS that a router stands in.
+  private func asParts(during outage: Outage) -> [PartKey: Int] {
+    var numbers: [PartKey: Int] = [:]
+    let transports = Set(lab.sessions.filter { $0.kind == .internal }.map(\.transport))
+    for asn in Set(lab.sessions.filter { $0.kind == .internal }.map(\.a.asn.rawValue)) {
+      for family in transports {
+        for part in IGPGraph(asn, family, lab, fabric, outage).parts() {
+          let number = numbers.count
+          for node in part { numbers[PartKey(node: node, family: family)] = number }
+        }
+      }
+    }
+    return numbers
+  }
+
+  private func isPossible(
+    _ session: ResolvedSession, _ ethernets: [String: Int], _ parts: [PartKey: Int], _ outage: Outage
+  ) -> Bool {
+    if outage.nodes.contains(session.a.node) || outage.nodes.contains(session.b.node) { return false }
+    if let link = session.link { return !outage.links.contains(link) }
+    if let near = session.a.interface, let far = session.b.interface {
+      guard let a = attachment(near, of: session.a.node, ethernets, outage),
+        let b = attachment(far, of: session.b.node, ethernets, outage)
+      else { return false }
+      return a == b
+    }
+    guard session.kind == .internal else { return true }
+    return parts[PartKey(node: session.a.node, family: session.transport)]
+      == parts[PartKey(node: session.b.node, family: session.transport)]
+  }
+
+  /// The Ethernet an interface of a switched segment stands on; nil: its link is down.
+  private func attachment(
+    _ interface: String, of node: String, _ ethernets: [String: Int], _ outage: Outage
+  ) -> Int? {
+    guard let found = lab.node(node)?.interfaces.first(where: { $0.name == interface }),
+      !outage.links.contains(found.link), !outage.nodes.contains(found.farNode)
+    else { return nil }
+    return ethernets[found.farNode]
+  }
+}
