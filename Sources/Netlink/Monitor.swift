@@ -12,7 +12,8 @@ public enum KernelEvent: Hashable, Sendable {
   /// Not sent for IPv4 routes that go with their interface: those vanish silently.
   case routeRemoved(Route)
   case nexthop(Nexthop)
-  /// Deleted, or flushed with its interface; the routes through it are gone too.
+  /// Deleted on request; the routes through it are gone too. Not sent for those that the kernel flushes when their
+  /// interface goes down or loses its carrier: after a link event, read `NetlinkSocket.nexthops`.
   case nexthopRemoved(Nexthop)
 }
 

@@ -11,7 +11,7 @@ public struct RouteProtocol: RawRepresentable, Hashable, Sendable {
   public static let boot = RouteProtocol(rawValue: 3)
   public static let `static` = RouteProtocol(rawValue: 4)
   public static let bgp = RouteProtocol(rawValue: 186)
-  /// Routes inside an AS that the controller computed. Nobody's number in rtnetlink.h.
+  /// Routes inside an AS that the controller computed: rtnetlink.h's number of OSPF, so `ip route` says `proto ospf`.
   public static let netloomIGP = RouteProtocol(rawValue: 188)
 }
 
