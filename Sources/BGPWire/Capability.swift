@@ -172,14 +172,3 @@ extension Capability {
     }
   }
 }
-
-extension UnsafeRawBufferPointer {
-  /// The caller has checked that the octets are there.
-  @inline(__always) func bigEndian16(at offset: Int) -> UInt16 {
-    UInt16(bigEndian: loadUnaligned(fromByteOffset: offset, as: UInt16.self))
-  }
-
-  @inline(__always) func bigEndian32(at offset: Int) -> UInt32 {
-    UInt32(bigEndian: loadUnaligned(fromByteOffset: offset, as: UInt32.self))
-  }
-}
