@@ -6,6 +6,10 @@ public import NorthboundAPI
 /// Every method throws `APIError` for what the controller refuses and `ClientError` for a lab that cannot be asked.
 public protocol LabAPI: Sendable {
   func status() async throws -> Status
+  /// How far the lab has come; waits for news beyond revision `seen`, at most `wait`.
+  func progress(seen: UInt64, wait: Duration) async throws -> Progress
+  /// The lab as resolved.
+  func topology() async throws -> LabTopology
   /// Waits until the lab has converged or the time is up; the answer says which, and why not.
   func converged(within limit: Duration) async throws -> Convergence
   /// The lab's events after the one with number `since`, oldest first; 0: all that are kept.

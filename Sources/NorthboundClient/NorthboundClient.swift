@@ -5,7 +5,7 @@
 // connections; requests wait for it up to `patience`. A request that was under way when the controller died is
 // repeated only if it changes nothing (GET).
 
-internal import Foundation
+internal import FoundationEssentials
 public import NorthboundAPI
 
 public struct NorthboundClient: LabAPI {
@@ -23,10 +23,18 @@ public struct NorthboundClient: LabAPI {
     try await get("/v1/status")
   }
 
+  public func progress(seen: UInt64, wait: Duration) async throws -> Progress {
+    try await get(
+      "/v1/progress", ["seen": "\(seen)", "wait-ms": "\(wait.inMilliseconds)"], timeout: wait + .seconds(5))
+  }
+
+  public func topology() async throws -> LabTopology {
+    try await get("/v1/topology")
+  }
+
   public func converged(within limit: Duration) async throws -> Convergence {
-    let milliseconds = limit.components.seconds * 1000 + limit.components.attoseconds / 1_000_000_000_000_000
-    return try await get(
-      "/v1/converged", ["timeout-ms": "\(max(0, milliseconds))"], timeout: limit + .seconds(5))
+    try await get(
+      "/v1/converged", ["timeout-ms": "\(limit.inMilliseconds)"], timeout: limit + .seconds(5))
   }
 
   public func events(since: UInt64) async throws -> [LabEvent] {
@@ -138,9 +146,16 @@ extension NorthboundClient {
           case .timedOut, .malformed: false
           }
         guard worthRepeating, clock.now < patienceEnds else { throw error }
-        try await clock.sleep(for: .milliseconds(20))
+        try await clock.sleep(for: .milliseconds(5))
       }
     }
+  }
+}
+
+extension Duration {
+  /// Whole milliseconds, never negative.
+  fileprivate var inMilliseconds: Int64 {
+    max(0, components.seconds * 1000 + components.attoseconds / 1_000_000_000_000_000)
   }
 }
 

@@ -1,0 +1,80 @@
+internal import CLinux
+internal import EventLoop
+internal import Glibc
+public import Topology
+
+/// What must hold on this machine before a lab is begun, each with the exact reason when it does not.
+public enum Preflight {
+  /// The programs that daemon kinds need: what is run and Debian's package.
+  static let daemons: [NodeKind: (program: String, package: String)] = [
+    .bird: ("bird", "bird2"), .frr: ("bgpd", "frr"), .gobgp: ("gobgpd", "gobgpd"), .openbgpd: ("bgpd", "openbgpd"),
+  ]
+
+  /// Throws `environment` for the first thing that is missing.
+  public static func check(_ lab: ResolvedLab) throws(LabError) {
+    if geteuid() != 0, let reason = userNamespacesRefused() { throw LabError(.environment, reason) }
+    var seen: Set<NodeKind> = []
+    for node in lab.nodes where node.kind.isDaemon && seen.insert(node.kind).inserted {
+      guard let need = daemons[node.kind], program(of: node.kind) == nil else { continue }
+      throw LabError(
+        .environment,
+        "node \(node.name) needs \(need.program), which is not installed; run: apt-get install \(need.package)")
+    }
+  }
+
+  /// Where a daemon's program is. FRR's bgpd and OpenBGPD's have one name: each stands where its package puts it.
+  static func program(of kind: NodeKind) -> String? {
+    switch kind {
+    case .frr: ["/usr/lib/frr/bgpd", "/usr/libexec/frr/bgpd"].first { access($0, X_OK) == 0 }
+    case .openbgpd: ["/usr/sbin/bgpd", "/usr/local/sbin/bgpd"].first { access($0, X_OK) == 0 }
+    default: daemons[kind].flatMap { Programs.find($0.program) }
+    }
+  }
+
+  /// Tries it in a child; nil: allowed. Otherwise who forbids it and what to do.
+  public static func userNamespacesRefused() -> String? {
+    let child = nl_fork()
+    if child == 0 {
+      // Between fork and exit only system calls: other threads of the parent may hold locks of the runtime.
+      _exit(unshare(CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWNS | CLONE_NEWPID) == 0 ? 0 : errno)
+    }
+    guard child > 0 else { return "cannot fork: \(SystemError.last("fork").text)" }
+    var status: Int32 = 0
+    while waitpid(child, &status, 0) < 0, errno == EINTR {}
+    guard case .exited(let code) = ExitStatus(waitStatus: status), code != 0 else { return nil }
+    return "user namespaces are refused (\(SystemError("unshare", code).text)): \(refusal()); or run as root: sudo"
+  }
+
+  private static func refusal() -> String {
+    func setting(_ path: String) -> Int? {
+      (try? SmallFile.text("/proc/sys/" + path)).flatMap { Int($0.prefix { $0.isNumber }) }
+    }
+    if setting("kernel/unprivileged_userns_clone") == 0 {
+      return "run: sysctl kernel.unprivileged_userns_clone=1"
+    }
+    if setting("user/max_user_namespaces") == 0 {
+      return "run: sysctl user.max_user_namespaces=15000"
+    }
+    if setting("user/max_net_namespaces") == 0 {
+      return "run: sysctl user.max_net_namespaces=15000"
+    }
+    if setting("kernel/apparmor_restrict_unprivileged_userns") == 1 {
+      return "AppArmor forbids them, run: sysctl kernel.apparmor_restrict_unprivileged_userns=0"
+    }
+    if let status = try? SmallFile.text("/proc/self/status"), status.contains("Seccomp:\t2") {
+      return "a seccomp filter forbids them, as container runtimes set it; allow unshare and clone in its profile"
+    }
+    return "the kernel or a security module forbids them"
+  }
+
+  /// What netloom-machine said, with what to do where that is known.
+  static func explained(_ reason: String) -> String {
+    if reason.contains("No space left on device"), reason.contains("unshare") {
+      return reason + "; the limit on namespaces is reached, see sysctl user.max_net_namespaces"
+    }
+    if reason.contains("Too many open files") {
+      return reason + "; raise the limit with: ulimit -n 65536"
+    }
+    return reason
+  }
+}

@@ -1,0 +1,71 @@
+internal import FoundationEssentials
+internal import NorthboundAPI
+internal import NorthboundClient
+internal import Topology
+
+/// What a failing step leaves behind for the person who has to find out why: the captures of the step, every node's
+/// RIB and kernel routes, the events, the status, all as the API tells them.
+struct Evidence: Sendable {
+  /// Folders start here; the current directory.
+  let base: String
+  let lab: String
+  let test: String
+
+  /// Relative to `base`, with a trailing slash.
+  var folder: String { "evidence/\(Self.folderName(lab))/\(Self.folderName(test))/" }
+
+  /// Writes what can be had and returns the folder; what cannot is named in `missing.txt` there. A folder of an
+  /// earlier run is replaced.
+  func keep(_ traces: [Trace], from api: any LabAPI, nodes: [ResolvedNode]) async throws -> String {
+    let path = base + "/" + folder
+    try? FileManager.default.removeItem(atPath: path)
+    try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+    var missing: [String] = []
+    for (number, trace) in traces.enumerated() {
+      try write(trace, to: path + "trace-\(number + 1).json")
+      guard let capture = trace.capture else { continue }
+      do {
+        try FileManager.default.copyItem(atPath: capture, toPath: path + "trace-\(number + 1).pcapng")
+      } catch {
+        missing.append("\(capture): \(error.localizedDescription)")
+      }
+    }
+    await collect("status.json", path, &missing) { try await api.status() }
+    await collect("events.json", path, &missing) { try await api.events(since: 0) }
+    for node in nodes {
+      await collect("\(node.name).routes.json", path, &missing) { try await api.routes(of: node.name, prefix: nil) }
+      guard node.asn != nil, node.kind == .router else { continue }
+      await collect("\(node.name).bgp.json", path, &missing) { try await api.allBGP(of: node.name) }
+    }
+    if !missing.isEmpty {
+      try missing.joined(separator: "\n").appending("\n").write(
+        toFile: path + "missing.txt", atomically: false, encoding: .utf8)
+    }
+    return folder
+  }
+
+  private func collect<Value: Encodable>(
+    _ file: String, _ path: String, _ missing: inout [String], _ ask: () async throws -> Value
+  ) async {
+    do {
+      try write(try await ask(), to: path + file)
+    } catch {
+      missing.append("\(file): \(error)")
+    }
+  }
+
+  private func write(_ value: some Encodable, to path: String) throws {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+    try encoder.encode(value).write(to: URL(fileURLWithPath: path))
+  }
+
+  /// Letters and digits of any script, everything else a dash: names are free text, folders should be easy to type.
+  static func folderName(_ name: String) -> String {
+    let words = name.lowercased().split { !$0.isLetter && !$0.isNumber }
+    let joined = words.joined(separator: "-")
+    var short = joined
+    while short.utf8.count > 100 { short.removeLast() }
+    return short.isEmpty ? "test" : short
+  }
+}

@@ -1,0 +1,73 @@
+public import Topology
+
+/// What became of one step.
+public struct StepReport: Sendable {
+  public let place: Place
+  /// `trace h1 → web tcp/80`
+  public let summary: String
+  public let outcome: Outcome
+  /// Seconds until it held, where `within:` was written.
+  public let heldAfter: Double?
+  public let withinMilliseconds: UInt32?
+}
+
+/// What became of one test: its steps up to the first that did not hold.
+public struct TestReport: Sendable {
+  public let name: String
+  public let seconds: Double
+  public let steps: [StepReport]
+  /// The test could not be carried out: why.
+  public let error: String?
+  /// Relative to the current directory, with a trailing slash; nil: nothing was kept.
+  public let evidence: String?
+
+  public init(name: String, seconds: Double, steps: [StepReport], error: String? = nil, evidence: String? = nil) {
+    self.name = name
+    self.seconds = seconds
+    self.steps = steps
+    self.error = error
+    self.evidence = evidence
+  }
+
+  /// The step that decided against it.
+  public var offender: StepReport? { steps.last.flatMap { $0.outcome.holds ? nil : $0 } }
+
+  public var verdict: Verdict {
+    if error != nil { return .error }
+    switch offender?.outcome {
+    case nil, .held: return .passed
+    case .failed: return .failed
+    case .undecided: return .undecided
+    }
+  }
+
+  public enum Verdict: String, Sendable { case passed, failed, undecided, error }
+}
+
+/// What became of one file.
+public struct FileReport: Sendable {
+  public let file: String
+  /// The lab's name in the file.
+  public let lab: String
+  public let tests: [TestReport]
+  public let seconds: Double
+  /// Why the file was not run, or not to its end; the exit code says whose matter it is.
+  public let problem: (exit: Int32, message: String)?
+
+  public init(
+    file: String, lab: String, tests: [TestReport], seconds: Double, problem: (exit: Int32, message: String)? = nil
+  ) {
+    self.file = file
+    self.lab = lab
+    self.tests = tests
+    self.seconds = seconds
+    self.problem = problem
+  }
+
+  /// 0 all hold, 1 some fail or are undecided, 2 bad file or no tests, 3 could not run.
+  public var exitCode: Int32 {
+    if let problem { return problem.exit }
+    if tests.contains(where: { $0.verdict == .error }) { return 3 }
+    return tests.allSatisfy { $0.verdict == .passed } ? 0 : 1
+  }
+}
