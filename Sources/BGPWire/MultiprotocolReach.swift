@@ -1,0 +1,67 @@
+public import NetTypes
+
+/// MP_REACH_NLRI (RFC 4760 section 3), cut: family, next hop, NLRI.
+public struct MultiprotocolReach {
+  public let afi: AFI
+  public let safi: SAFI
+  /// nil: not ours. Nothing else was looked at then.
+  public let family: Family?
+  /// The global address (RFC 2545 section 3 lets a link-local one follow it).
+  public let nextHop: IPAddress?
+  public let nlri: UnsafeRawBufferPointer
+
+  /// - Throws: a session reset where the NLRI cannot be found or do not parse (RFC 7606 sections 5.3, 7.11).
+  public init(_ value: UnsafeRawBufferPointer) throws(UpdateFault) {
+    guard value.count >= 5 else {
+      throw UpdateFault(.sessionReset, .length, .mpReach, code: .optionalAttribute)
+    }
+    afi = AFI(rawValue: value.bigEndian16(at: 0))
+    safi = SAFI(rawValue: value[2])
+    family = Family(afi: afi, safi: safi)
+    let nextHopLength = Int(value[3])
+    guard let family else {
+      nextHop = nil
+      nlri = UnsafeRawBufferPointer(start: nil, count: 0)
+      return
+    }
+    guard value.count >= 5 + nextHopLength else {
+      throw UpdateFault(.sessionReset, .length, .mpReach, code: .optionalAttribute)
+    }
+    switch (family, nextHopLength) {
+    case (.ipv4Unicast, 4):
+      nextHop = .v4(IPv4Address(rawValue: value.bigEndian32(at: 4)))
+    case (.ipv6Unicast, 16), (.ipv6Unicast, 32):
+      nextHop = .v6(IPv6Address(high: value.bigEndian64(at: 4), low: value.bigEndian64(at: 12)))
+    default:
+      throw UpdateFault(.sessionReset, .nextHop, .mpReach, code: .optionalAttribute)
+    }
+    // One reserved octet stands between the next hop and the NLRI.
+    nlri = value.dropping(5 + nextHopLength)
+    guard NLRIReader.count(nlri, family) != nil else {
+      throw UpdateFault(.sessionReset, .nlriSyntax, .mpReach, code: .optionalAttribute)
+    }
+  }
+}
+
+/// MP_UNREACH_NLRI (RFC 4760 section 4), cut: family, withdrawn NLRI.
+public struct MultiprotocolUnreach {
+  public let afi: AFI
+  public let safi: SAFI
+  /// nil: not ours. Nothing else was looked at then.
+  public let family: Family?
+  public let nlri: UnsafeRawBufferPointer
+
+  /// - Throws: a session reset where the NLRI do not parse (RFC 7606 sections 5.3, 7.12).
+  public init(_ value: UnsafeRawBufferPointer) throws(UpdateFault) {
+    guard value.count >= 3 else {
+      throw UpdateFault(.sessionReset, .length, .mpUnreach, code: .optionalAttribute)
+    }
+    afi = AFI(rawValue: value.bigEndian16(at: 0))
+    safi = SAFI(rawValue: value[2])
+    family = Family(afi: afi, safi: safi)
+    nlri = value.dropping(3)
+    if let family, NLRIReader.count(nlri, family) == nil {
+      throw UpdateFault(.sessionReset, .nlriSyntax, .mpUnreach, code: .optionalAttribute)
+    }
+  }
+}
