@@ -1,0 +1,145 @@
+import NetTypes
+
+/// `tests:` (contract section 4).
+enum TestKeys {
+  static let tests = Shape.list(.record(test), example: "[{name: it works, steps: [...]}]")
+
+  private static let test = Record(
+    "a test",
+    keys: [
+      Key("name", .scalar(.text("a sentence about what holds")), .required, "unique in the file"),
+      Key(
+        "steps", .list(.record(step), count: 1...10_000, example: "[{trace: {from: h1, to: h2}}]"), .required,
+        "what is done and expected, in order"),
+    ])
+
+  /// The words that make a step.
+  static let words = ["trace", "no-transit", "route", "session", "exec", "fault"]
+
+  private static let step = Record(
+    "a step", exactlyOne: words,
+    keys: [
+      Key("trace", .record(trace), "a real flow and its path, from captures"),
+      Key("no-transit", noTransit, "no route and no packet crosses its AS between two other ASes"),
+      Key("route", .record(route), "what a router has for exactly this prefix"),
+      Key("session", .record(session), "the state of a BGP session"),
+      Key("exec", .record(exec), "a command in a node"),
+      Key("fault", .either([.scalar(.word(["kill-controller"])), .record(fault)]), "break or mend something"),
+      // What may be expected depends on the step's word: `expectations` below.
+      Key("expect", .record(anyExpectation), "what must hold"),
+      Key("within", .scalar(.time), "retried until it holds or this time is over"),
+      .notYet("rate", "measured throughput"),
+      .notYet("nat", "address translation"),
+      .notYet("traffic", "background load"),
+      .notYet("plan", "changes"),
+      .notYet("apply", "changes"),
+      .notYet("rollback", "changes"),
+    ])
+
+  private static let node = Shape.scalar(.reference("a node"))
+
+  private static let trace = Record(
+    "a trace",
+    keys: [
+      Key("from", node, .required, "the node that sends"),
+      Key("to", .scalar(.reference("a node, `NODE:INTERFACE` or an address")), .required, "where it goes"),
+      Key("proto", .scalar(.word(["icmp", "tcp", "udp"])), "icmp unless written"),
+      Key("port", .scalar(.integer(1...65535)), "of tcp and udp"),
+      Key("family", .scalar(.word(["ipv4", "ipv6"])), "IPv4 where both ends have it"),
+      Key("count", .scalar(.integer(1...10_000)), "probes, or flows of tcp"),
+    ])
+
+  private static let noTransit = Shape.either([
+    node,
+    .record(
+      Record(
+        "`no-transit`",
+        keys: [
+          Key("node", node, .required, "a router of the AS"),
+          Key("except", .scalar(.word(["customers"])), "a provider carries its customers' traffic"),
+        ])),
+  ])
+
+  private static let route = Record(
+    "a route step",
+    keys: [
+      Key("node", node, .required, "the router"),
+      Key("prefix", .scalar(.prefix), .required, "exactly this prefix"),
+    ])
+
+  private static let session = Record(
+    "a session step",
+    keys: [
+      Key("node", node, .required, "the router"),
+      Key("neighbor", .scalar(.endpoint), .required, "the far node, or NODE:INTERFACE of the far end"),
+    ])
+
+  private static let exec = Record(
+    "an exec step",
+    keys: [
+      Key("node", node, .required, "where it runs"),
+      Key("command", .scalar(.text("a command")), .required, "for /bin/sh -c"),
+    ])
+
+  private static let linkEnds = Shape.list(
+    .scalar(.exactEndpoint), count: 2...2, example: "[\"a:eth1\", \"b:eth1\"]")
+
+  private static let fault = Record(
+    "a fault", exactlyOne: FaultStep.Kind.allCases.map(\.rawValue),
+    keys: [
+      Key("link-down", linkEnds, "both ends of a link lose their carrier"),
+      Key("link-up", linkEnds, "the link is back"),
+      Key("kill", node, "every process of the node ends and its links go down"),
+      Key("start", node, "a killed node comes back"),
+      Key("kill-speaker", node, "its BGP process is killed; it is restarted"),
+      Key("kill-controller", .scalar(.bool), "`true`: the controller is killed; it is restarted"),
+      Key(
+        "reset-session", .list(.scalar(.endpoint), count: 2...2, example: "[customer, isp1]"),
+        "the first node ends its session with the second"),
+      .notYet("flap", "faults over time"),
+      .notYet("loss", "impairments"),
+      .notYet("delay", "impairments"),
+      .notYet("partition", "cutting the lab in parts"),
+    ])
+
+  private static let path = Shape.list(node, example: "[h1, r1, h2]")
+
+  private static let expectTrace: [Key] = [
+    Key("reachable", .scalar(.bool), "the handshake finished, or an answer came back"),
+    Key("forward", path, "the nodes on the way there"),
+    Key("return", path, "the nodes on the way back"),
+    Key("symmetric", .scalar(.bool), "the way back uses the same links"),
+  ]
+  private static let expectRoute: [Key] = [
+    Key("present", .scalar(.bool), "best in Loc-RIB and in the kernel"),
+    Key("as-path", .list(.scalar(.asn), example: "[64496, 64500]"), "of the best path"),
+    Key("next-hop", .scalar(.reference("a node or an address")), "of the best path"),
+    Key(
+      "next-hops", .list(.scalar(.reference("a node or an address")), count: 1...64, example: "[r2, r3]"),
+      "of all paths in use"),
+    Key("best-because", .scalar(.word(RouteStep.reasons)), "the rule that decided"),
+  ]
+  private static let expectSession: [Key] = [
+    Key("state", .scalar(.word(SessionStep.State.allCases.map(\.rawValue))), "of the session machine")
+  ]
+  private static let expectExec: [Key] = [
+    Key("exit", .scalar(.integer(0...255)), "the exit code"),
+    Key("output", .scalar(.text("text, or a /regular expression/")), "what stdout contains"),
+  ]
+
+  private static let anyExpectation = Record(
+    "`expect`", keys: expectTrace + expectRoute + expectSession + expectExec)
+
+  /// Keys of `expect:` for a step's word; none for the words that take no expectation.
+  static func expectations(of word: String) -> [String] {
+    switch word {
+    case "trace": expectTrace.map(\.name)
+    case "route": expectRoute.map(\.name)
+    case "session": expectSession.map(\.name)
+    case "exec": expectExec.map(\.name)
+    default: []
+    }
+  }
+
+  static func isExpectation(_ key: String) -> Bool { anyExpectation.key(key) != nil }
+}
