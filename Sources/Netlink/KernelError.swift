@@ -22,7 +22,7 @@ public struct KernelError: Error, Hashable, Sendable {
   }
 
   /// The error of the system call that has just failed on this thread.
-  init(call: String, subject: String = "") {
+  public init(call: String, subject: String = "") {
     self.init(number: errno, call: call, subject: subject)
   }
 

@@ -32,18 +32,24 @@ extension MessageBatch {
   }
 
   /// The short form of `setRoute` for table loads: a unicast route of table main through a nexthop object.
-  public mutating func setRoute(_ destination: IPPrefix, nexthop: NexthopID, protocol: RouteProtocol) {
+  public mutating func setRoute(
+    _ destination: IPPrefix, nexthop: NexthopID, protocol: RouteProtocol, metric: UInt32 = 0
+  ) {
     append(.newRoute, [.create, .replace], rtmsg(destination, `protocol`)) { batch in
       batch.put(AttributeType(RTA_DST), destination.address)
+      if metric != 0 { batch.put(AttributeType(RTA_PRIORITY), metric) }
       batch.put(AttributeType(RTA_NH_ID), nexthop.rawValue)
     }
   }
 
   /// The short form of `deleteRoute` for table loads: whatever its next hop.
-  public mutating func deleteRoute(_ destination: IPPrefix, protocol: RouteProtocol) {
+  public mutating func deleteRoute(_ destination: IPPrefix, protocol: RouteProtocol, metric: UInt32 = 0) {
     var header = rtmsg(destination, `protocol`)
     header.rtm_scope = UInt8(RT_SCOPE_NOWHERE.rawValue)
-    append(.deleteRoute, [], header) { $0.put(AttributeType(RTA_DST), destination.address) }
+    append(.deleteRoute, [], header) { batch in
+      batch.put(AttributeType(RTA_DST), destination.address)
+      if metric != 0 { batch.put(AttributeType(RTA_PRIORITY), metric) }
+    }
   }
 
   private mutating func put(_ route: Route) {

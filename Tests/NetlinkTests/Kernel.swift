@@ -1,5 +1,4 @@
 import CLinux
-import Glibc
 import NetTypes
 import Testing
 
@@ -19,32 +18,16 @@ enum Kernel {
   }()
   static var isAllowed: Bool { refusal == nil }
 
-  /// What `COMMAND` prints when it runs inside the namespace.
+  /// What `command` prints when it runs inside the namespace.
   static func output(of command: String, in namespace: Namespace) throws -> String {
-    var pipes: [Int32] = [0, 0]
-    guard pipe2(&pipes, O_CLOEXEC) == 0 else { throw KernelError(call: "pipe2") }
-    defer { close(pipes[0]) }
-    let pid = try namespace.run { () throws(KernelError) in
-      var actions = posix_spawn_file_actions_t()
-      posix_spawn_file_actions_init(&actions)
-      defer { posix_spawn_file_actions_destroy(&actions) }
-      posix_spawn_file_actions_adddup2(&actions, pipes[1], 1)
-      let words = ["sh", "-c", command]
-      var arguments: [UnsafeMutablePointer<CChar>?] = words.map { word in strdup(word) }
-      arguments.append(nil)
-      defer { for argument in arguments { free(argument) } }
-      var pid: pid_t = 0
-      guard posix_spawn(&pid, "/bin/sh", &actions, nil, &arguments, Glibc.environ) == 0 else {
-        throw KernelError(call: "posix_spawn")
-      }
-      return pid
+    try namespace.run { () throws(KernelError) in
+      guard let pipe = popen(command, "r") else { throw KernelError(call: "popen", subject: command) }
+      defer { pclose(pipe) }
+      var bytes: [UInt8] = []
+      var chunk = [UInt8](repeating: 0, count: 65536)
+      while case let count = fread(&chunk, 1, chunk.count, pipe), count > 0 { bytes += chunk[..<count] }
+      return String(decoding: bytes, as: UTF8.self)
     }
-    close(pipes[1])
-    var bytes: [UInt8] = []
-    var chunk = [UInt8](repeating: 0, count: 65536)
-    while case let count = read(pipes[0], &chunk, chunk.count), count > 0 { bytes += chunk[..<count] }
-    waitpid(pid, nil, 0)
-    return String(decoding: bytes, as: UTF8.self)
   }
 }
 
