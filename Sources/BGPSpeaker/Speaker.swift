@@ -17,7 +17,10 @@ public final class Speaker {
   ///   - listeners: listening TCP sockets, already bound to port 179; owned by the speaker from here on.
   ///   - preserved: families whose routes the kernel kept from an earlier process (restart and forwarding bits of
   ///     RFC 4724 are sent, and selection is deferred). Empty: a first start.
-  public init(loop: EventLoop, listeners: [Int32] = [], preserved: FamilySet = []) { fatalError() }
+  ///   - options: of the routing table; the node agent sets `tracksFIB` where the kernel is written.
+  public init(
+    loop: EventLoop, listeners: [Int32] = [], preserved: FamilySet = [], options: TableOptions = TableOptions()
+  ) { fatalError() }
 
   /// Reconciles with `configuration`: neighbors that did not change keep their sessions, a changed policy evaluates
   /// routes again without a reset, a changed transport resets that session alone. The same again changes nothing.
