@@ -1,0 +1,209 @@
+internal import ControlProtocol
+internal import Intent
+internal import Logging
+internal import NIOCore
+internal import NetTypes
+internal import NorthboundAPI
+internal import Topology
+
+/// Desired state out, observed state in.
+extension LabController {
+  func agentJoined(_ hello: NLHello, _ connection: Connection) {
+    if let old = agents[hello.name]?.connection, old != connection.id {
+      roles[old] = nil
+      connections[old]?.close()
+    }
+    agents[hello.name] = Agent(connection: connection.id, applied: hello.applied)
+    disturb()
+    if adopting { connection.send(.sampleRequest(NLSampleRequest()), request: unawaited()) }
+    reconcile(hello.name)
+    refreshReadiness(hello.name)
+    look()
+  }
+
+  func agentLeft(_ name: String) {
+    agents[name] = Agent()
+    record(node: name, kind: "process", subject: "agent", text: "its agent went away")
+    disturb()
+    refreshReadiness(name)
+    look()
+  }
+
+  func acknowledged(_ ack: NLAck, by name: String) {
+    if ack.error.isEmpty {
+      agents[name]?.applied[ack.type] = ack.version
+      agents[name]?.refused[ack.type] = nil
+    } else {
+      let offender = ack.offender.isEmpty ? "" : ", \(ack.offender)"
+      let text = "\(ack.type) version \(ack.version) refused\(offender): \(ack.error)"
+      agents[name]?.refused[ack.type] = text
+      record(node: name, kind: "error", subject: ack.type, text: text)
+    }
+    tracker.hint()
+    refreshReadiness(name)
+    look()
+  }
+
+  func sampled(_ sample: NLSample, by name: String) {
+    guard agents[name] != nil else { return }
+    let flapped = sessionsChanged(from: agents[name]?.sample, to: sample)
+    agents[name]?.sample = sample
+    for (type, version) in sample.applied { agents[name]?.applied[type] = version }
+    observeLinks(sample.links, of: name)
+    var actions: [ConvergenceTracker.Action] = []
+    if sample.wave == 0 {
+      if tracker.pushed(sample, from: name, now: .now) || flapped { disturb() }
+    } else {
+      actions = tracker.answered(
+        sample, from: name, judge: judge, hasDaemons: hasDaemonSessions, now: .now)
+    }
+    refreshReadiness(name)
+    if adopting, agents.allSatisfy({ $0.value.sample != nil || outage.nodes.contains($0.key) }) { endAdoption() }
+    perform(actions)
+    look()
+    progressed()
+  }
+
+  private func sessionsChanged(from old: NLSample?, to new: NLSample) -> Bool {
+    guard let old else { return false }
+    return old.sessions.count != new.sessions.count
+      || zip(old.sessions, new.sessions).contains { $0.key != $1.key || $0.state != $1.state }
+  }
+
+  func happened(_ event: NLEvent, at name: String) {
+    record(event, from: name)
+    // The state itself is in a sample: ask for one at once, so that routes are repaired without waiting for a push.
+    if event.kind == "link", let id = agents[name]?.connection {
+      connections[id]?.send(.sampleRequest(NLSampleRequest()), request: unawaited())
+    }
+  }
+
+  // MARK: desired state
+
+  /// What every node should have while `outage` lasts, and which sessions must stand.
+  func computeDesired() {
+    let routes = intent.routeSets(during: outage)
+    for node in lab.nodes where node.hasAgent {
+      let speaker = desired[node.name].map(\.speaker) ?? intent.speakerConfig(of: node.name)
+      var digests: [String: UInt64] = [:]
+      if let speaker { digests["speaker"] = desired[node.name]?.digests["speaker"] ?? SentResource.digest(speaker) }
+      let own = routes[node.name] ?? desired[node.name]?.routes ?? NLRouteSet()
+      digests["routes"] = SentResource.digest(own)
+      desired[node.name] = DesiredNode(speaker: speaker, routes: own, digests: digests)
+    }
+    let expected = intent.expectedSessions(during: outage)
+    judge.sessions = Dictionary(grouping: expected, by: \.node)
+    hasDaemonSessions = expected.contains(where: \.isDaemon)
+    warnings = intent.warnings(during: outage)
+    for name in agents.keys { refreshReadiness(name) }
+  }
+
+  /// Sends what a node has not got; nothing when it has it already.
+  func reconcile(_ name: String) {
+    guard !adopting, let wanted = desired[name], let agent = agents[name] else { return }
+    for (type, digest) in wanted.digests.sorted(by: { $0.key < $1.key }) {
+      let applied = agent.applied[type] ?? 0
+      var version = applied + 1
+      if let last = state.nodes[name]?[type], applied <= last.version {
+        version = last.digest == digest ? last.version : last.version + 1
+      }
+      let resource = SentResource(version: version, digest: digest)
+      if state.nodes[name]?[type] != resource {
+        state.nodes[name, default: [:]][type] = resource
+        saveStateSoon()
+      }
+      guard let id = agent.connection, applied != version, agent.sent[type] != version else { continue }
+      var message = NLDesired()
+      message.version = version
+      if type == "speaker", let speaker = wanted.speaker {
+        message.speaker = speaker
+      } else {
+        message.routes = wanted.routes
+      }
+      agents[name]?.sent[type] = version
+      connections[id]?.send(.desired(message), request: unawaited())
+    }
+  }
+
+  func endAdoption() {
+    guard adopting else { return }
+    adopting = false
+    observeOutage()
+    computeDesired()
+    for name in agents.keys.sorted() { reconcile(name) }
+    tracker.hint()
+    look()
+  }
+
+  // MARK: links
+
+  private func observeLinks(_ links: [NLLinkState], of name: String) {
+    guard !links.isEmpty else { return }
+    noteLinks(links, of: name)
+    observeOutage()
+  }
+
+  func noteLinks(_ links: [NLLinkState], of name: String) {
+    for link in links where link.interface != "lo" {
+      let up = link.up && link.carrier
+      if up { downEnds[name]?.remove(link.interface) } else { downEnds[name, default: []].insert(link.interface) }
+      if judge.awaitedLinks[name]?[link.interface] == up {
+        judge.awaitedLinks[name]?[link.interface] = nil
+        tracker.hint()
+      }
+    }
+    if downEnds[name]?.isEmpty == true { downEnds[name] = nil }
+    if judge.awaitedLinks[name]?.isEmpty == true { judge.awaitedLinks[name] = nil }
+  }
+
+  /// Compares what is seen with what desired state was made for; a difference is repaired at once.
+  func observeOutage() {
+    var seen = Outage(links: state.faults.downLinks, nodes: stoppedNodes)
+    if !downEnds.isEmpty || !seen.nodes.isEmpty {
+      for (index, link) in lab.links.enumerated() {
+        for end in [link.a, link.b] {
+          if downEnds[end.node]?.contains(end.interface) == true || seen.nodes.contains(end.node) {
+            seen.links.insert(index)
+          }
+        }
+      }
+    }
+    guard seen != outage else { return }
+    let changed = seen.links.symmetricDifference(outage.links)
+    for index in changed.sorted() {
+      let link = lab.links[index]
+      let text = seen.links.contains(index) ? "down" : "up"
+      record(node: link.a.node, kind: "link", subject: "\(link.a.name) \(link.b.name)", text: text)
+    }
+    outage = seen
+    guard !adopting else { return }
+    disturb()
+    computeDesired()
+    for name in agents.keys.sorted() { reconcile(name) }
+  }
+
+  private var stoppedNodes: Set<String> {
+    let stopped = machine.nodes.values.filter { $0.state == "stopped" && machine.ran.contains($0.name) }
+    return state.faults.killedNodes.union(stopped.map(\.name))
+  }
+
+  // MARK: state file
+
+  /// Once per burst of changes, on the next turn of the loop.
+  func saveStateSoon() {
+    guard !stateSaveScheduled else { return }
+    stateSaveScheduled = true
+    schedule(in: .milliseconds(20)) { controller in
+      controller.stateSaveScheduled = false
+      controller.saveState()
+    }
+  }
+
+  func saveState() {
+    do {
+      try state.save(run.controllerState)
+    } catch {
+      logger.error("controller.state cannot be written: \(error)")
+    }
+  }
+}

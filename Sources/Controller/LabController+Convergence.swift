@@ -1,0 +1,168 @@
+internal import ControlProtocol
+internal import Intent
+internal import NIOCore
+public import NorthboundAPI
+internal import Topology
+
+/// Drives the ConvergenceTracker and tells those who wait.
+extension LabController {
+  func disturb(fault: Bool = false) {
+    let was = tracker.converged
+    tracker.disturb(now: .now, fault: fault)
+    if was || fault { events.forgetChanges() }
+    progressed()
+  }
+
+  func refreshReadiness(_ name: String) {
+    guard agents[name] != nil, !outage.nodes.contains(name), let view = view(of: name) else {
+      unready.remove(name)
+      return
+    }
+    if judge.isDone(name, view) { unready.remove(name) } else { unready.insert(name) }
+  }
+
+  /// Begins a wave if it could be a proof.
+  func look() {
+    guard isBuilt, !adopting else { return }
+    perform(
+      tracker.evaluate(
+        views(), plausible: unready.isEmpty, judge: judge, hasDaemons: hasDaemonSessions, now: .now))
+  }
+
+  func perform(_ actions: [ConvergenceTracker.Action]) {
+    for action in actions {
+      switch action {
+      case .beginWave(let number): askForSamples(number)
+      case .wake(let at): wake(at)
+      case .converged: announceConverged()
+      }
+    }
+  }
+
+  private func askForSamples(_ wave: UInt64) {
+    var request = NLSampleRequest()
+    request.wave = wave
+    for (name, agent) in agents where !outage.nodes.contains(name) {
+      guard let id = agent.connection else { continue }
+      connections[id]?.send(.sampleRequest(request), request: unawaited())
+    }
+  }
+
+  /// A request number for a message whose answer is recognized by its kind.
+  func unawaited() -> UInt64 {
+    nextRequest += 1
+    return nextRequest
+  }
+
+  private func wake(_ at: Instant) {
+    if let planned = wakeAt, planned.at <= at { return }
+    wakeAt?.task.cancel()
+    let delay = at - .now
+    let task = loop.scheduleTask(in: .nanoseconds(max(0, delay.nanoseconds))) {
+      self.assumeIsolated { controller in
+        controller.wakeAt = nil
+        controller.look()
+      }
+    }
+    wakeAt = (at, task)
+  }
+
+  private func announceConverged() {
+    wakeAt?.task.cancel()
+    wakeAt = nil
+    let after = tracker.convergedAfter.map { $0.nanoseconds / 1_000_000 } ?? 0
+    record(node: "", kind: "converged", subject: "lab", text: "after \(after) ms")
+    wakeAll(.convergence)
+    progressed(atOnce: true)
+  }
+
+  private func view(of name: String) -> NodeView? {
+    guard let agent = agents[name] else { return nil }
+    return NodeView(
+      connected: agent.connection != nil, desired: (state.nodes[name] ?? [:]).mapValues(\.version),
+      applied: agent.applied, refused: agent.refused, sample: agent.sample)
+  }
+
+  /// Every agent that should be there, with its newest sample.
+  func views() -> [String: NodeView] {
+    var all: [String: NodeView] = [:]
+    for name in agents.keys where !outage.nodes.contains(name) { all[name] = view(of: name) }
+    return all
+  }
+
+  /// Why the lab is not converged; empty when it is.
+  func notConverged(limit: Int = .max) -> [String] {
+    guard !tracker.converged else { return [] }
+    if !machine.state.error.isEmpty { return [machine.state.error] }
+    guard machine.state.built else { return ["the machine is still building the lab"] }
+    if adopting { return ["the controller was restarted and is adopting the nodes"] }
+    var reasons = machine.nodes.values.filter { $0.state == "failed" }.map { "\($0.name): failed" }.sorted()
+    reasons += judge.reasons(views(), depth: .states, limit: limit)
+    if reasons.isEmpty, let failed = tracker.failedWave {
+      reasons = judge.reasons(failed, depth: .counters, limit: limit)
+    }
+    if reasons.isEmpty {
+      reasons = tracker.movedNodes.map { "\($0): still changing" }
+    }
+    if reasons.isEmpty {
+      reasons = [hasDaemonSessions ? "waiting until it was quiet for 1 s" : "being confirmed"]
+    }
+    return Array(reasons.prefix(limit))
+  }
+
+  // MARK: waiting
+
+  /// Waits at most `milliseconds` for a converged lab.
+  public func converged(timeoutMilliseconds: Int64) async -> Convergence {
+    let deadline = Instant.now + .milliseconds(timeoutMilliseconds)
+    look()
+    while !tracker.converged, Instant.now < deadline { await wait(for: .convergence, until: deadline) }
+    let after = tracker.convergedAfter.map { Double($0.nanoseconds) / 1_000_000 }
+    guard !tracker.converged else {
+      return Convergence(converged: true, convergedBy: tracker.convergedBy, afterMs: after, reasons: [])
+    }
+    let reasons = notConverged(limit: 100) + events.oscillating(limit: 10)
+    return Convergence(converged: false, convergedBy: nil, afterMs: nil, reasons: reasons)
+  }
+
+  /// What an API request can wait for.
+  enum Wait: Hashable, Sendable { case convergence, progress, events, probe }
+
+  func wait(for what: Wait, until deadline: Instant) async {
+    nextWaiter += 1
+    let id = nextWaiter
+    let delay = max(0, (deadline - .now).nanoseconds)
+    await withCheckedContinuation { continuation in
+      let timer = loop.scheduleTask(in: .nanoseconds(delay)) {
+        self.assumeIsolated { controller in
+          if let late = controller.waiters.removeValue(forKey: id) { late.continuation.resume() }
+        }
+      }
+      waiters[id] = Waiter(what: what, continuation: continuation, timer: timer)
+    }
+  }
+
+  func wakeAll(_ what: Wait) {
+    for (id, waiter) in waiters where waiter.what == what {
+      waiters[id] = nil
+      waiter.timer.cancel()
+      waiter.continuation.resume()
+    }
+  }
+
+  /// Something that `progress` shows changed. Told in bursts: nobody reads 200 steps in a second.
+  func progressed(atOnce: Bool = false) {
+    revision += 1
+    if atOnce { return wakeAll(.progress) }
+    guard !progressScheduled, waiters.values.contains(where: { $0.what == .progress }) else { return }
+    progressScheduled = true
+    schedule(in: .milliseconds(25)) { controller in
+      controller.progressScheduled = false
+      controller.wakeAll(.progress)
+    }
+  }
+}
+
+extension Duration {
+  var nanoseconds: Int64 { components.seconds * 1_000_000_000 + components.attoseconds / 1_000_000_000 }
+}

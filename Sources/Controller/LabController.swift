@@ -1,0 +1,171 @@
+// The brain of one lab: what the lab should be (topology), what it is (samples, events), and what to tell whom.
+//
+//   netloom-machine ──MachineState──►            ┌── Desired, SampleRequest, Query ──► netloom-node × n
+//   netloom-node ──Hello, Ack, Sample, Event──►  │   MachineCommand ──► netloom-machine
+//   netloom-probe ──TraceReply──►  LabController ┴── TraceRequest ──► netloom-probe
+//                                      ▲
+//                                  Northbound (HTTP): status, converged, trace, faults, …
+//
+// One actor owns all state and runs on one NIO event loop, the same that the connections live on: messages arrive in
+// order, without a task or a hop, and nothing is shared. Only the API's requests wait (continuations in `pending`).
+//
+// Desired state is versioned per node and resource type. A version is sent once per connection and acknowledged or
+// refused; links that go down or up change the routes of the AS, and only the nodes whose routes changed hear of it.
+// When it converged is decided in ConvergenceTracker and ConvergenceJudge.
+//
+// It may crash at any time: nodes keep forwarding and keep their sessions. A new one reads the topology again and
+// `controller.state`, takes the nodes' applied versions from their Hello, waits until it has seen every link once and
+// only then compares what it wants with what it last sent. What it wants has usually not changed, and nothing is sent.
+//
+// Deliberately absent: the kernel, BGP, and any poll of the nodes while the lab is converged.
+
+public import ControlProtocol
+internal import Foundation
+internal import Intent
+public import Logging
+public import NIOCore
+internal import NIOPosix
+internal import NetTypes
+internal import NorthboundAPI
+internal import SwiftProtobuf
+public import Topology
+
+public actor LabController {
+  typealias Instant = ContinuousClock.Instant
+
+  let loop: any EventLoop
+  let run: RunDirectory
+  let logger: Logger
+  let intent: LabIntent
+  let plan: NLMachinePlan
+  let book: AddressBook
+  let incarnation: UInt64
+  var lab: ResolvedLab { intent.lab }
+
+  var connections: [Connection.ID: Connection] = [:]
+  var roles: [Connection.ID: Role] = [:]
+  var agents: [String: Agent] = [:]
+  var machine = MachineRecord()
+  var probe: Connection.ID?
+  var nextRequest: UInt64 = 0
+  var pending: [UInt64: PendingRequest] = [:]
+  var nextCapture = 0
+
+  var state: ControllerState
+  var stateSaveScheduled = false
+  /// Waiting until every link was seen once; see the essay.
+  var adopting: Bool
+  var outage: Outage
+  /// Link ends seen down, "up" ones are absent: node -> interfaces.
+  var downEnds: [String: Set<String>] = [:]
+  var desired: [String: DesiredNode] = [:]
+  var warnings: [String] = []
+
+  var judge = ConvergenceJudge()
+  var tracker: ConvergenceTracker
+  var hasDaemonSessions = false
+  /// Agents whose newest sample alone is no part of a proof.
+  var unready: Set<String> = []
+  var wakeAt: (at: Instant, task: Scheduled<Void>)?
+  var waiters: [UInt64: Waiter] = [:]
+  var nextWaiter: UInt64 = 0
+  var revision: UInt64 = 1
+  var progressScheduled = false
+  var events = EventLog()
+
+  public nonisolated var unownedExecutor: UnownedSerialExecutor { loop.executor.asUnownedSerialExecutor() }
+
+  /// The lab's controller on `loop`; reads `controller.state`, opens nothing yet.
+  public init(lab: ResolvedLab, plan: NLMachinePlan, run: RunDirectory, loop: any EventLoop, logger: Logger) {
+    self.loop = loop
+    self.run = run
+    self.logger = logger
+    self.plan = plan
+    intent = LabIntent(lab)
+    book = AddressBook(plan)
+    incarnation = UInt64.random(in: 1...UInt64.max)
+    let loaded = ControllerState.load(run.controllerState)
+    let state = loaded ?? ControllerState()
+    self.state = state
+    adopting = loaded != nil
+    outage = Outage(links: state.faults.downLinks, nodes: state.faults.killedNodes)
+    tracker = ConvergenceTracker(now: .now)
+    for node in lab.nodes where node.hasAgent { agents[node.name] = Agent() }
+  }
+
+  /// Listens on `controller.sock`; a socket left by a controller that crashed is replaced.
+  public func start() async throws {
+    computeDesired()
+    if adopting {
+      events.append(node: "", kind: "process", subject: "controller", text: "restarted, adopting what runs")
+      schedule(in: .seconds(1)) { $0.endAdoption() }
+    }
+    let path = run.controllerSocket
+    try? FileManager.default.removeItem(atPath: path)
+    let counter = NIOLoopBound(ConnectionCounter(), eventLoop: loop)
+    let bootstrap = ServerBootstrap(group: loop).serverChannelOption(ChannelOptions.backlog, value: 1024)
+      .childChannelInitializer { channel in
+        channel.eventLoop.makeCompletedFuture {
+          let handler = ConnectionHandler(controller: self, id: counter.value.next())
+          try channel.pipeline.syncOperations.addHandler(handler)
+        }
+      }
+    _ = try await bootstrap.bind(unixDomainSocketPath: path).get()
+  }
+
+  private final class ConnectionCounter {
+    private var last: Connection.ID = 0
+    func next() -> Connection.ID {
+      last += 1
+      return last
+    }
+  }
+
+  func schedule(in delay: TimeAmount, _ work: @escaping @Sendable (isolated LabController) -> Void) {
+    loop.scheduleTask(in: delay) { self.assumeIsolated(work) }
+  }
+}
+
+extension LabController {
+  enum Role: Hashable, Sendable {
+    case machine, probe
+    case node(String)
+  }
+
+  /// One netloom-node as the controller knows it.
+  struct Agent: Sendable {
+    var connection: Connection.ID?
+    var applied: [String: UInt64] = [:]
+    /// Version sent on the present connection, per type.
+    var sent: [String: UInt64] = [:]
+    var refused: [String: String] = [:]
+    /// The newest, pushed or asked for, of the present connection.
+    var sample: NLSample?
+  }
+
+  struct MachineRecord: Sendable {
+    var connection: Connection.ID?
+    var state = NLMachineState()
+    var nodes: [String: NLNodeState] = [:]
+    /// Nodes that were seen running once: "stopped" says something about them.
+    var ran: Set<String> = []
+  }
+
+  struct DesiredNode: Sendable {
+    var speaker: NLSpeakerConfig?
+    var routes: NLRouteSet
+    var digests: [String: UInt64]
+  }
+
+  struct Waiter {
+    var what: Wait
+    var continuation: CheckedContinuation<Void, Never>
+    var timer: Scheduled<Void>
+  }
+
+  struct PendingRequest {
+    var connection: Connection.ID
+    var continuation: CheckedContinuation<NLToController.OneOf_Body, any Error>
+    var timer: Scheduled<Void>
+  }
+}

@@ -1,0 +1,44 @@
+internal import ControlProtocol
+internal import Foundation
+internal import SwiftProtobuf
+
+/// What a restarted controller must know beyond the topology (`controller.state`): which versions the nodes hold, so
+/// that nothing is reset, and which faults stand, so that they are neither undone nor forgotten.
+struct ControllerState: Codable, Sendable, Equatable {
+  /// Resource type -> what was last sent, per node.
+  var nodes: [String: [String: SentResource]] = [:]
+  var faults = FaultLedger()
+
+  /// A file that is absent or cannot be read is a fresh start: nodes say what they have applied.
+  static func load(_ path: String) -> ControllerState? {
+    guard let data = FileManager.default.contents(atPath: path) else { return nil }
+    return try? JSONDecoder().decode(ControllerState.self, from: data)
+  }
+
+  /// Replaces the file in one step, so that a crash leaves the old or the new one.
+  func save(_ path: String) throws {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = .sortedKeys
+    try encoder.encode(self).write(to: URL(fileURLWithPath: path), options: .atomic)
+  }
+}
+
+struct SentResource: Codable, Sendable, Equatable {
+  var version: UInt64
+  /// FNV-1a over the serialized message: tells whether a restarted controller wants the same.
+  var digest: UInt64
+
+  static func digest(_ message: some Message) -> UInt64 {
+    let bytes: [UInt8] = (try? message.serializedBytes()) ?? []
+    return bytes.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x0000_0100_0000_01b3 }
+  }
+}
+
+/// Faults that stand. `mend` undoes them all.
+struct FaultLedger: Codable, Sendable, Equatable {
+  /// Index of the link in the topology.
+  var downLinks: Set<Int> = []
+  var killedNodes: Set<String> = []
+
+  var isEmpty: Bool { downLinks.isEmpty && killedNodes.isEmpty }
+}
