@@ -7,6 +7,8 @@ let strict: [SwiftSetting] = [
   .enableUpcomingFeature("InternalImportsByDefault"),
   .enableUpcomingFeature("MemberImportVisibility"),
   .enableUpcomingFeature("ExistentialAny"),
+  // The compiler's own Glibc module and CLinux must agree on what libc declares: CLinux needs _GNU_SOURCE, so both have it.
+  .unsafeFlags(["-Xcc", "-D_GNU_SOURCE"]),
 ] + (Context.environment["NETLOOM_WERROR"] == nil ? [] : [.treatAllWarnings(as: .error)])
 
 /// Modules that handle every byte of a full table: tables own raw buffers, so the dynamic exclusivity
@@ -93,7 +95,7 @@ let package = Package(
       ["NetTypes", "EventLoop", "Topology", "Intent", "ControlProtocol", "NorthboundAPI", "NorthboundClient", "CLinux",
         protobuf]),
     // Layer 5
-    module("Scenario", ["Topology", "NorthboundAPI", "NorthboundClient", "Lab"]),
+    module("Scenario", ["NetTypes", "Topology", "NorthboundAPI", "NorthboundClient", "Lab"]),
     // Layer 6: programs
     program(
       "netloom",
