@@ -1,0 +1,152 @@
+import CLinux
+import EventLoop
+import Glibc
+import NetTypes
+
+/// Sockets of test traffic: non-blocking, made inside a node's network namespace.
+enum ProbeSocket {
+  /// Runs the closure inside a namespace, on a thread made for it.
+  static func inside<Value: ~Copyable>(
+    _ namespace: String, _ body: () throws(SystemError) -> Value
+  ) throws(SystemError) -> Value {
+    let file = try FileDescriptor.open(namespace, O_RDONLY)
+    return try inNamespace(file.rawValue, body)
+  }
+
+  static func make(_ family: AddressFamily, _ type: __socket_type, _ proto: Int = 0) throws(SystemError) -> FileDescriptor
+  {
+    let domain = family == .ipv4 ? AF_INET : AF_INET6
+    let flags = Int32(type.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue)
+    let file = FileDescriptor(owning: try systemCall("socket") { socket(domain, flags, Int32(proto)) })
+    if family == .ipv6, type != SOCK_RAW { try set(file.rawValue, Int32(IPPROTO_IPV6), IPV6_V6ONLY, 1) }
+    return file
+  }
+
+  static func set(_ socket: Int32, _ level: Int32, _ option: Int32, _ value: Int32) throws(SystemError) {
+    var value = value
+    try systemCall("setsockopt") {
+      setsockopt(socket, level, option, &value, socklen_t(MemoryLayout<Int32>.size))
+    }
+  }
+
+  static func bind(_ socket: Int32, _ address: IPAddress, _ port: UInt16) throws(SystemError) {
+    try systemCall("bind", "\(address) port \(port)") { withSocketAddress(address, port) { Glibc.bind(socket, $0, $1) } }
+  }
+
+  static func connect(_ socket: Int32, _ address: IPAddress, _ port: UInt16) throws(SystemError) {
+    try systemCall("connect", "\(address)") { withSocketAddress(address, port) { Glibc.connect(socket, $0, $1) } }
+  }
+
+  static func send(_ socket: Int32, _ bytes: [UInt8], to address: IPAddress, _ port: UInt16) throws(SystemError) {
+    try systemCall("sendto", "\(address)") {
+      withSocketAddress(address, port) {
+        sendto(socket, bytes, bytes.count, Int32(MSG_NOSIGNAL.rawValue), $0, $1)
+      }
+    }
+  }
+
+  static func send(_ socket: Int32, _ bytes: [UInt8]) throws(SystemError) {
+    try systemCall("send") { Glibc.send(socket, bytes, bytes.count, Int32(MSG_NOSIGNAL.rawValue)) }
+  }
+
+  /// What arrived, at most `limit` bytes; nil when nothing waits. An empty array is the end of a stream.
+  static func receive(_ socket: Int32, limit: Int = 2048) throws(SystemError) -> [UInt8]? {
+    var buffer = [UInt8](repeating: 0, count: limit)
+    do {
+      let count = try systemCall("recv") { recv(socket, &buffer, buffer.count, 0) }
+      return Array(buffer[0..<count])
+    } catch where error.code == EAGAIN {
+      return nil
+    }
+  }
+
+  /// A datagram and its sender's address, ready for `reply`; nil when nothing waits.
+  static func receiveFrom(_ socket: Int32) throws(SystemError) -> (bytes: [UInt8], sender: Sender)? {
+    var buffer = [UInt8](repeating: 0, count: 2048)
+    var sender = Sender()
+    do {
+      let count = try systemCall("recvfrom") {
+        withUnsafeMutablePointer(to: &sender.storage) { storage in
+          storage.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+            recvfrom(socket, &buffer, buffer.count, 0, $0, &sender.length)
+          }
+        }
+      }
+      return (Array(buffer[0..<count]), sender)
+    } catch where error.code == EAGAIN {
+      return nil
+    }
+  }
+
+  static func reply(_ socket: Int32, _ bytes: [UInt8], to sender: Sender) throws(SystemError) {
+    var storage = sender.storage
+    try systemCall("sendto") {
+      withUnsafePointer(to: &storage) { pointer in
+        pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+          sendto(socket, bytes, bytes.count, Int32(MSG_NOSIGNAL.rawValue), $0, sender.length)
+        }
+      }
+    }
+  }
+
+  /// Whom a datagram came from, as the kernel says it.
+  struct Sender {
+    var storage = sockaddr_storage()
+    var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
+  }
+
+  /// The local address and port.
+  static func name(_ socket: Int32) throws(SystemError) -> (address: IPAddress, port: UInt16) {
+    var storage = sockaddr_storage()
+    var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
+    try systemCall("getsockname") {
+      withUnsafeMutablePointer(to: &storage) { pointer in
+        pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { getsockname(socket, $0, &length) }
+      }
+    }
+    guard let name = address(storage) else { throw SystemError("getsockname", EAFNOSUPPORT) }
+    return name
+  }
+
+  private static func address(_ storage: sockaddr_storage) -> (address: IPAddress, port: UInt16)? {
+    withUnsafeBytes(of: storage) { bytes in
+      let port = UInt16(bytes[2]) << 8 | UInt16(bytes[3])
+      switch Int32(storage.ss_family) {
+      case AF_INET: return IPAddress(bytes: bytes[4..<8]).map { ($0, port) }
+      case AF_INET6: return IPAddress(bytes: bytes[8..<24]).map { ($0, port) }
+      default: return nil
+      }
+    }
+  }
+
+  private static func withSocketAddress(
+    _ address: IPAddress, _ port: UInt16, _ body: (UnsafePointer<sockaddr>, socklen_t) -> Int
+  ) -> Int {
+    switch address {
+    case .v4(let address):
+      var storage = sockaddr_in()
+      storage.sin_family = sa_family_t(AF_INET)
+      storage.sin_port = port.bigEndian
+      storage.sin_addr.s_addr = address.rawValue.bigEndian
+      return withUnsafePointer(to: &storage) {
+        $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { body($0, socklen_t(MemoryLayout<sockaddr_in>.size)) }
+      }
+    case .v6(let address):
+      var storage = sockaddr_in6()
+      storage.sin6_family = sa_family_t(AF_INET6)
+      storage.sin6_port = port.bigEndian
+      withUnsafeMutableBytes(of: &storage.sin6_addr) { $0.copyBytes(from: address.bytes) }
+      return withUnsafePointer(to: &storage) {
+        $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { body($0, socklen_t(MemoryLayout<sockaddr_in6>.size)) }
+      }
+    }
+  }
+
+  private static func withSocketAddress(
+    _ address: IPAddress, _ port: UInt16, _ body: (UnsafePointer<sockaddr>, socklen_t) -> Int32
+  ) -> Int {
+    withSocketAddress(address, port) { (pointer: UnsafePointer<sockaddr>, length: socklen_t) -> Int in
+      Int(body(pointer, length))
+    }
+  }
+}
