@@ -152,6 +152,11 @@ static int run_child(void *argument) {
   child->stage = NL_SPAWN_USER;
   if (what->gid != UINT32_MAX && (setgroups(0, NULL) || setresgid(what->gid, what->gid, what->gid))) goto failed;
   if (what->uid != UINT32_MAX && setresuid(what->uid, what->uid, what->uid)) goto failed;
+  struct rlimit files;
+  if (what->open_files && !getrlimit(RLIMIT_NOFILE, &files)) {
+    files.rlim_cur = what->open_files;
+    setrlimit(RLIMIT_NOFILE, &files);
+  }
   child->stage = NL_SPAWN_DIRECTORY;
   if (what->directory && chdir(what->directory) && chdir("/")) goto failed;
   struct sigaction standard = {.sa_handler = SIG_DFL};

@@ -41,6 +41,7 @@ struct nl_process {
   int keep_count;
   int terminal;             // 1: input is a terminal and becomes the controlling one
   uint32_t uid, gid;        // UINT32_MAX: unchanged
+  uint64_t open_files;      // soft RLIMIT_NOFILE; 0: unchanged
 };
 
 // Where a spawn failed, for the message.
@@ -56,8 +57,8 @@ pid_t nl_spawn(const struct nl_process *what, int *stage);
 // A new pseudo-terminal of so many rows and columns: returns the master (O_CLOEXEC), *slave is the other side.
 int nl_open_terminal(int *slave, int rows, int columns);
 
-// The mount(2) namespace part of a node: unshares mount and uts of the calling thread, makes all mounts private
-// slaves, sets the hostname. Returns 0, or -1 with errno. The thread must end afterwards.
+// The file system side of a node: unshares mount and uts of the calling thread, makes all mounts private, sets the
+// hostname. Returns 0, or -1 with errno. The thread must end afterwards.
 int nl_unshare_node(const char *hostname);
 
 // The pid of the process behind `pidfd` in the pid namespace of the mounted procfs whose root directory is `proc`;

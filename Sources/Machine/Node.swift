@@ -1,0 +1,237 @@
+// One node of the lab: its namespaces and its processes.
+//
+//   agent      netloom-node, in the lab's mount namespace and the node's network namespace, with the open listeners
+//   pause      where there is no agent: a forked child that only stands in the namespace, so that the node has a pid
+//   daemon     bird, frr, gobgp, openbgpd with the user's own file
+//   exec       the user's lines, once, in order
+//   cmd1, …    the user's servers, after exec
+//
+// Everything but agent and pause runs in the node's own mount and uts namespace, which is made when first needed.
+import CLinux
+import ControlProtocol
+import EventLoop
+import Netlink
+
+final class Node {
+  let plan: NLNodePlan
+  let place: Int
+  let namespace: Namespace
+  private let lab: LabContext
+  private let listeners: [Int32]
+  private var mounts: NodeMounts?
+
+  private(set) var supervisors: [Supervisor] = []
+  private var agent: Supervisor?
+  private var exec: ExecLines?
+  private(set) var pausePid: Int32 = 0
+  private var pauseOuterPid: Int32 = 0
+  /// Off by a fault: its processes have ended and its links are down.
+  private(set) var isOn = true
+  /// Every line of `exec` has run, or one has failed.
+  var execDone: Bool { exec?.isDone ?? plan.exec.isEmpty }
+  /// Why the node is not as the plan wants it; the first reason counts.
+  private(set) var failure: String?
+
+  init(_ lab: LabContext, _ plan: NLNodePlan, place: Int, _ built: BuiltNamespace) {
+    self.lab = lab
+    self.plan = plan
+    self.place = place
+    namespace = built.namespace
+    listeners = built.listeners
+  }
+
+  var name: String { plan.name }
+
+  /// The process that stands for the node.
+  var pid: (inner: Int32, outer: Int32) {
+    if let agent { return (agent.pid, agent.outerPid) }
+    return (pausePid, pauseOuterPid)
+  }
+
+  var state: String {
+    if !isOn { return "stopped" }
+    return failure != nil || supervisors.contains(where: \.isFailing) ? "failed" : "running"
+  }
+
+  // MARK: Starting
+
+  /// Forks the process that stands for a node without an agent. Early, while the init is small: a fork copies its
+  /// page tables.
+  func startPause() {
+    guard !plan.agent, pausePid == 0 else { return }
+    let pid = nl_fork_paused(namespace.fileDescriptor, name)
+    guard pid > 0 else { return fail("\(SystemError.last("fork"))") }
+    pausePid = pid
+    pauseOuterPid = lab.table.outerPid(of: pid)
+    lab.table.watch(pid) { [weak self] _ in self?.pauseEnded() }
+  }
+
+  private func pauseEnded() {
+    pausePid = 0
+    pauseOuterPid = 0
+    if isOn { startPause() }
+    lab.changed()
+  }
+
+  func startAgent() {
+    guard plan.agent, agent == nil else { return }
+    let supervisor = Supervisor(lab, node: name, name: "agent") { [unowned self] starts in agentRequest(starts) }
+    agent = supervisor
+    supervisors.append(supervisor)
+    supervisor.start()
+  }
+
+  private func agentRequest(_ starts: Int) -> LoggedRequest {
+    var argv = [lab.program("netloom-node"), "--run", lab.directory.path, "--node", name]
+    if !listeners.isEmpty { argv += ["--listen", listeners.map { "\($0)" }.joined(separator: ",")] }
+    if starts > 0 { argv.append("--restarted") }
+    var logged = lab.request(argv, log: name)
+    logged.request.environment += plan.environment
+    logged.request.network = namespace.fileDescriptor
+    logged.request.keep = listeners
+    return logged
+  }
+
+  /// Daemons at once, `exec`, and after that the servers.
+  func startUserProcesses() {
+    if plan.hasDaemon { startDaemon() }
+    guard !plan.exec.isEmpty else { return startServers() }
+    exec = ExecLines(lab, self) { [unowned self] failure in
+      if let failure { fail(failure) } else { startServers() }
+      lab.changed()
+    }
+    exec?.start()
+  }
+
+  private func startServers() {
+    for (index, command) in plan.commands.enumerated() {
+      let label = "cmd\(index + 1)"
+      let supervisor = Supervisor(lab, node: name, name: label) { [unowned self] _ in
+        try userRequest(["/bin/sh", "-c", command], log: "\(name).\(label)")
+      }
+      supervisors.append(supervisor)
+      supervisor.start()
+    }
+  }
+
+  private func startDaemon() {
+    do throws(BuildError) {
+      for program in try Daemon(plan, lab).programs() {
+        let supervisor = Supervisor(
+          lab, node: name, name: program.name, started: { [unowned self] in configure(program, attempt: 0) },
+          request: { [unowned self] _ in
+            if let socket = program.configure?.socket { _ = unlink(socket) }
+            return try userRequest(program.argv, log: "\(name).daemon")
+          })
+        supervisors.append(supervisor)
+        supervisor.start()
+      }
+    } catch {
+      fail(error.description)
+    }
+  }
+
+  /// Waits for the daemon's socket (5 s at most), then runs what gives it its configuration.
+  private func configure(_ program: Daemon.Program, attempt: Int) {
+    guard let step = program.configure, isOn else { return }
+    guard access(step.socket, F_OK) == 0 else {
+      if attempt == 250 { return fail("\(program.name) does not answer; see logs/\(name).daemon.log") }
+      lab.loop.after(EventLoop.milliseconds(20)) { [weak self] in self?.configure(program, attempt: attempt + 1) }
+      return
+    }
+    do {
+      _ = try lab.start(try userRequest(step.argv, log: "\(name).daemon")) { [weak self] status in
+        if status != .exited(0) { self?.fail("\(program.name) did not take its configuration (\(status))") }
+      }
+    } catch {
+      fail("\(error)")
+    }
+  }
+
+  /// A program of the user's: in the node's own namespaces, with the environment of `up` and of the node.
+  func userRequest(_ argv: [String], log: String) throws(BuildError) -> LoggedRequest {
+    var logged = lab.request(argv, log: log)
+    try placeInside(&logged.request)
+    if !lab.plan.baseDirectory.isEmpty { logged.request.directory = lab.plan.baseDirectory }
+    return logged
+  }
+
+  /// Puts a request into the node: namespaces and environment.
+  func placeInside(_ request: inout SpawnRequest) throws(BuildError) {
+    request.network = namespace.fileDescriptor
+    request.mounts = try ownMounts()
+    request.environment += plan.environment + ["NETLOOM_NODE=\(name)"]
+  }
+
+  private func ownMounts() throws(BuildError) -> NodeMounts {
+    if let mounts { return mounts }
+    do throws(SystemError) {
+      let made = try NodeMounts.make(
+        NodeMounts.Contents(
+          hostname: name, network: namespace.fileDescriptor, hosts: lab.plan.hosts, directory: lab.directory,
+          files: try Daemon.files(plan, lab)),
+        warn: { MachineLog.warning("\(name): \($0)") })
+      mounts = made
+      return made
+    } catch {
+      throw BuildError("node \(name): its own mounts: \(error)")
+    }
+  }
+
+  private func fail(_ reason: String) {
+    let text = reason.hasPrefix("node ") ? reason : "node \(name): \(reason)"
+    MachineLog.error(text)
+    if failure == nil { failure = text }
+    lab.changed()
+  }
+
+  // MARK: Ending
+
+  /// TERM to what may want to say goodbye. Agents are not asked: their sessions end with the lab.
+  func askToEnd() -> Bool {
+    var asked = false
+    for supervisor in supervisors {
+      supervisor.release()
+      if supervisor !== agent, supervisor.pid > 0 {
+        supervisor.signal(SIGTERM)
+        asked = true
+      }
+    }
+    exec?.cancel()
+    return asked
+  }
+
+  var hasUserProcesses: Bool { supervisors.contains { $0 !== agent && $0.pid > 0 } }
+
+  /// Ends every process in the node's namespace, whoever started it. The links are set down by the caller.
+  func powerOff() {
+    isOn = false
+    exec?.cancel()
+    exec = nil
+    for supervisor in supervisors { supervisor.release() }
+    for pid in Self.processes(in: namespace.inode) { kill(pid, SIGKILL) }
+    (agent, supervisors) = (nil, [])
+    failure = nil
+    lab.changed()
+  }
+
+  /// Starts everything again, as at the beginning.
+  func powerOn() {
+    guard !isOn else { return }
+    isOn = true
+    startPause()
+    startAgent()
+    startUserProcesses()
+    lab.changed()
+  }
+
+  /// Pids whose network namespace has this inode, this process left out.
+  private static func processes(in inode: UInt64) -> [Int32] {
+    RunFiles.entries(of: "/proc").compactMap { entry -> Int32? in
+      guard let pid = Int32(entry), pid > 1 else { return nil }
+      var status = stat()
+      guard stat("/proc/\(pid)/ns/net", &status) == 0, UInt64(status.st_ino) == inode else { return nil }
+      return pid
+    }
+  }
+}
