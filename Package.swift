@@ -87,9 +87,10 @@ let package = Package(
     module(
       "NodeAgent",
       ["NetTypes", "ControlProtocol", "BGPWire", "BGPCore", "BGPSpeaker", "FIB", "Netlink", "EventLoop", "CLinux", protobuf]),
-    module(
-      "Northbound",
-      ["Controller", "NorthboundAPI", logging, .product(name: "Hummingbird", package: "hummingbird")] + nioCore),
+    .target(
+      name: "Northbound",
+      dependencies: ["Controller", "NorthboundAPI", logging, .product(name: "Hummingbird", package: "hummingbird")]
+        + nioCore, exclude: ["openapi.yaml"], swiftSettings: strict),
     module(
       "Lab",
       ["NetTypes", "EventLoop", "Topology", "Intent", "ControlProtocol", "NorthboundAPI", "NorthboundClient", "CLinux",
@@ -121,8 +122,11 @@ let package = Package(
     tests("MachineTests", ["Machine", "ControlProtocol", "EventLoop", "CLinux", protobuf]),
     tests("NodeAgentTests", ["NodeAgent", "ControlProtocol", "NetTypes", protobuf]),
     tests("ProbeTests", ["Probe", "ControlProtocol", "Capture", "PathProof", "NetTypes", "CLinux", protobuf]),
-    tests("ControllerTests", ["Controller", "Intent", "Topology", "ControlProtocol", "NorthboundAPI", protobuf]),
-    tests("NorthboundTests", ["Northbound", "NorthboundClient", "Controller", "NorthboundAPI"]),
+    tests("ControllerTests", ["Controller", "Intent", "Topology", "ControlProtocol", "NorthboundAPI", logging, protobuf] + nioCore),
+    tests(
+      "NorthboundTests",
+      ["Northbound", "NorthboundClient", "Controller", "NorthboundAPI", "Topology", "Intent", "ControlProtocol", logging,
+        protobuf] + nioCore),
     tests("ScenarioTests", ["Scenario", "Lab", "Topology", "NorthboundAPI", "NorthboundClient"]),
     .testTarget(name: "SystemTests", exclude: ["Fixtures"], swiftSettings: strict),
   ],
