@@ -41,6 +41,10 @@ public final class Speaker {
   /// Asks the neighbor for its routes again (RFC 2918). false: no such neighbor, or none of its sessions can.
   public func refresh(neighbor: String) -> Bool { fatalError() }
 
+  /// The table's numbers of a neighbor's sessions, for `RouteQuery.peers`.
+  /// - Parameter neighbor: `NeighborConfiguration.name` or `.session`.
+  public func peers(named neighbor: String) -> [PeerIndex] { fatalError() }
+
   /// The state between two events of the loop.
   public func sample() -> SpeakerSample { fatalError() }
 
