@@ -12,6 +12,7 @@ internal import CLinux
 internal import ControlProtocol
 internal import EventLoop
 internal import Glibc
+internal import SwiftProtobuf
 
 /// What to run.
 public struct ExecRequest: Sendable {
@@ -22,6 +23,8 @@ public struct ExecRequest: Sendable {
   public var environment: [String]
   /// "": the node's working directory.
   public var directory: String
+  /// Its stdin, stdout and stderr.
+  public var descriptors: [Int32] = [0, 1, 2]
   /// Give it a terminal when stdin and stdout are one.
   public var wantsTerminal: Bool
 
@@ -37,6 +40,26 @@ public struct ExecRequest: Sendable {
 }
 
 extension Lab {
+  /// The signals that a running command gets in place of this process.
+  fileprivate static let forwarded = [SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH]
+
+  /// Keeps those signals from this thread and from all that it starts. Wanted before other threads exist; `run` does
+  /// it too, but then only for its own.
+  public static func holdSignals() {
+    var set = sigset_t()
+    sigemptyset(&set)
+    for signal in forwarded { sigaddset(&set, signal) }
+    pthread_sigmask(SIG_BLOCK, &set, nil)
+  }
+
+  /// The names of the lab's nodes, read from its plan; none when that cannot be read.
+  public func nodeNames() -> [String] {
+    guard let bytes = try? SmallFile.read(directory.plan), let plan = try? NLMachinePlan(serializedBytes: bytes) else {
+      return []
+    }
+    return plan.nodes.map(\.name)
+  }
+
   /// Runs the command to its end on this process's stdio and returns its exit code. Call it before other threads
   /// exist: the signals that it forwards are blocked in this thread and those made later.
   public func run(_ request: ExecRequest) throws(LabError) -> Int32 {
@@ -73,7 +96,7 @@ private final class ExecSession {
   }
 
   func run() throws -> Int32 {
-    try loop.onSignals([SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH]) { [unowned self] in forward($0) }
+    try loop.onSignals(Lab.forwarded) { [unowned self] in forward($0) }
     connection.onDescriptors = { [unowned self] in arrived += $0 }
     connection.onBytes = { [unowned self] in receive($0) }
     connection.onClose = { [unowned self] _ in
@@ -89,7 +112,7 @@ private final class ExecSession {
       execute.rows = UInt32(size.ws_row)
       execute.columns = UInt32(size.ws_col)
     }
-    try connection.send(frame(.with { $0.execute = execute }), descriptors: [0, 1, 2])
+    try connection.send(frame(.with { $0.execute = execute }), descriptors: request.descriptors)
     try loop.run()
     relay?.drain()
     relay = nil

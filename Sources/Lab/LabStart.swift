@@ -6,12 +6,12 @@
 // Only one ending leaves a lab that is not as asked: the time ran out before it converged, so that it can be looked at.
 
 internal import CLinux
-public import ControlProtocol
+internal import ControlProtocol
 internal import EventLoop
 internal import Glibc
 internal import Intent
 public import NorthboundAPI
-public import NorthboundClient
+internal import NorthboundClient
 internal import SwiftProtobuf
 public import Topology
 
@@ -113,7 +113,9 @@ extension LabStart {
 
   private func plan(in directory: RunDirectory) throws -> [UInt8] {
     var name = [UInt8](repeating: 0, count: 256)
-    name.withUnsafeMutableBytes { _ = gethostname($0.baseAddress, $0.count - 1) }
+    name.withUnsafeMutableBytes { bytes in
+      if let start = bytes.baseAddress { _ = gethostname(start, bytes.count - 1) }
+    }
     let machine = String(decoding: name.prefix { $0 != 0 }, as: UTF8.self)
     let context = PlanContext(
       environment: environment, machine: machine, programs: try Programs.directory(), topology: directory.topology)
@@ -173,7 +175,7 @@ extension LabStart {
 
   /// Takes back what was begun and throws on; the run directory goes too, so its last words are in the message.
   private func undo(_ root: RunRoot, _ machine: MachineProcess, because error: any Error) async throws -> Never {
-    if let lab = root.lab(named: topology.name) { try? lab.stop() }
+    if let lab = root.lab(named: topology.name) { _ = try? lab.stop() }
     machine.reap()
     if error is CancellationError || Task.isCancelled {
       throw LabError(.interrupted, "interrupted; lab \(topology.name) was taken down again")

@@ -2,10 +2,11 @@ internal import CLinux
 internal import ControlProtocol
 internal import EventLoop
 internal import Glibc
+internal import SwiftProtobuf
 
 extension Lab {
   /// How the end of a lab came about, for the one line that `down` prints.
-  public enum Ending: Sendable { case stopped, killed, removed }
+  public enum Ending: String, Sendable { case stopped, killed, removed }
 
   /// Takes the lab away and returns when nothing of it is left: processes, namespaces, links, names, run directory.
   ///

@@ -122,6 +122,8 @@ extension RunRoot {
 /// Where a symbolic link points; nil when it is none.
 func linkTarget(_ path: String) -> String? {
   var buffer = [UInt8](repeating: 0, count: 4096)
-  let count = buffer.withUnsafeMutableBytes { readlink(path, $0.baseAddress, $0.count) }
+  let count = buffer.withUnsafeMutableBytes { bytes in
+    bytes.baseAddress.map { readlink(path, $0, bytes.count) } ?? -1
+  }
   return count < 0 ? nil : String(decoding: buffer[0..<count], as: UTF8.self)
 }

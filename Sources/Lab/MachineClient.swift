@@ -29,7 +29,7 @@ struct MachineClient: ~Copyable {
           try UnixSocket.send(socket.rawValue, rest, descriptors: sent == 0 ? descriptors : [])
         }
       } catch let error as SystemError where error.code == EAGAIN {
-        try await(POLLOUT, milliseconds: -1)
+        try wait(for: POLLOUT, milliseconds: -1)
       }
     }
   }
@@ -38,14 +38,14 @@ struct MachineClient: ~Copyable {
   mutating func receive(milliseconds: Int32 = -1) throws -> NLFromMachine? {
     while true {
       if let message = try reader.next(NLFromMachine.self) { return message }
-      guard try await(POLLIN, milliseconds: milliseconds), try fill() else { return nil }
+      guard try wait(for: POLLIN, milliseconds: milliseconds), try fill() else { return nil }
     }
   }
 
   /// The message that has arrived whole, without waiting; `ended` when the machine has closed the connection.
   mutating func received() throws -> (message: NLFromMachine?, ended: Bool) {
     if let message = try reader.next(NLFromMachine.self) { return (message, false) }
-    guard try await(POLLIN, milliseconds: 0) else { return (nil, false) }
+    guard try wait(for: POLLIN, milliseconds: 0) else { return (nil, false) }
     let open = try fill()
     return (try reader.next(NLFromMachine.self), !open)
   }
@@ -73,7 +73,7 @@ struct MachineClient: ~Copyable {
 
   /// Whether the event came within the time.
   @discardableResult
-  private func await(_ event: Int32, milliseconds: Int32) throws -> Bool {
+  private func wait(for event: Int32, milliseconds: Int32) throws -> Bool {
     var entry = pollfd(fd: socket.rawValue, events: Int16(event), revents: 0)
     return try systemCall("poll") { poll(&entry, 1, milliseconds) } > 0
   }

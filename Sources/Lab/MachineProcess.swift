@@ -21,7 +21,10 @@ struct MachineProcess: Sendable {
     _ program: String, in directory: RunDirectory, lock: borrowing LabLock, environment: [String]
   ) throws(LabError) -> MachineProcess {
     do {
-      let (readEnd, writeEnd) = try makePipe()
+      var ends: [Int32] = [-1, -1]
+      try systemCall("pipe2") { pipe2(&ends, O_CLOEXEC) }
+      let readEnd = FileDescriptor(owning: ends[0])
+      let writeEnd = FileDescriptor(owning: ends[1])
       let log = try FileDescriptor.open(directory.log("machine"), O_WRONLY | O_CREAT | O_APPEND, mode: 0o600)
       let null = try FileDescriptor.open("/dev/null", O_RDONLY)
       let ready = writeEnd.rawValue
@@ -44,12 +47,6 @@ struct MachineProcess: Sendable {
   func reap() {
     var status: Int32 = 0
     _ = waitpid(pid, &status, WNOHANG)
-  }
-
-  private static func makePipe() throws(SystemError) -> (read: FileDescriptor, write: FileDescriptor) {
-    var ends: [Int32] = [-1, -1]
-    try systemCall("pipe2") { pipe2(&ends, O_CLOEXEC) }
-    return (FileDescriptor(owning: ends[0]), FileDescriptor(owning: ends[1]))
   }
 
   private static func spawn(

@@ -41,7 +41,7 @@ public enum Preflight {
     guard child > 0 else { return "cannot fork: \(SystemError.last("fork").text)" }
     var status: Int32 = 0
     while waitpid(child, &status, 0) < 0, errno == EINTR {}
-    guard case .exited(let code) = ExitStatus(waitStatus: status), code != 0 else { return nil }
+    guard case .exited(let code) = ProcessExit(waitStatus: status), code != 0 else { return nil }
     return "user namespaces are refused (\(SystemError("unshare", code).text)): \(refusal()); or run as root: sudo"
   }
 

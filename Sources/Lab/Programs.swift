@@ -28,3 +28,13 @@ public enum Programs {
     return directories.lazy.map { $0 + "/" + name }.first { access($0, X_OK) == 0 }
   }
 }
+
+extension Programs {
+  /// Replaces this process by the program, with this environment. Returns only by throwing.
+  public static func become(_ arguments: [String]) throws(LabError) {
+    withCStrings(arguments) { argv in
+      if let program = argv[0] { _ = execv(program, argv) }
+    }
+    throw LabError(.environment, "cannot run \(arguments.first ?? ""): \(SystemError.last("exec").text)")
+  }
+}

@@ -72,6 +72,9 @@ public struct RunRoot: Sendable {
     }
   }
 
+  /// Whether a lab may be called that.
+  public static func isName(_ name: String) -> Bool { isLabName(name) }
+
   /// Names of everything that lies in the root, sorted.
   func names() throws(LabError) -> [String] {
     guard try exists() else { return [] }

@@ -27,7 +27,7 @@ struct Evidence: Sendable {
       do {
         try FileManager.default.copyItem(atPath: capture, toPath: path + "trace-\(number + 1).pcapng")
       } catch {
-        missing.append("\(capture): \(error.localizedDescription)")
+        missing.append("\(capture): \(error)")
       }
     }
     await collect("status.json", path, &missing) { try await api.status() }
@@ -38,7 +38,7 @@ struct Evidence: Sendable {
       await collect("\(node.name).bgp.json", path, &missing) { try await api.allBGP(of: node.name) }
     }
     if !missing.isEmpty {
-      try missing.joined(separator: "\n").appending("\n").write(
+      try (missing.joined(separator: "\n") + "\n").write(
         toFile: path + "missing.txt", atomically: false, encoding: .utf8)
     }
     return folder

@@ -2,7 +2,7 @@
 
 extension TestReport {
   /// One line: what did not hold first.
-  var message: String {
+  public var message: String {
     guard let offender else { return error ?? "" }
     switch offender.outcome {
     case .held: return ""

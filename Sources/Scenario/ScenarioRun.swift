@@ -122,7 +122,8 @@ public struct ScenarioRun: Sendable {
     }
     try takeDown(lab, interrupted: Task.isCancelled)
     return FileReport(
-      file: file, lab: topology.name, tests: try result.get(), seconds: (ContinuousClock.now - start).seconds)
+      file: file, lab: topology.name, runningAs: lab.name, tests: try result.get(),
+      seconds: (ContinuousClock.now - start).seconds)
   }
 
   private func takeDown(_ lab: Lab, interrupted: Bool) throws {

@@ -1,3 +1,4 @@
+internal import NetTypes
 internal import Topology
 
 extension TestStep {

@@ -49,16 +49,20 @@ public struct FileReport: Sendable {
   public let file: String
   /// The lab's name in the file.
   public let lab: String
+  /// The name it ran under: another one where that was taken.
+  public let runningAs: String
   public let tests: [TestReport]
   public let seconds: Double
   /// Why the file was not run, or not to its end; the exit code says whose matter it is.
   public let problem: (exit: Int32, message: String)?
 
   public init(
-    file: String, lab: String, tests: [TestReport], seconds: Double, problem: (exit: Int32, message: String)? = nil
+    file: String, lab: String, runningAs: String? = nil, tests: [TestReport], seconds: Double,
+    problem: (exit: Int32, message: String)? = nil
   ) {
     self.file = file
     self.lab = lab
+    self.runningAs = runningAs ?? lab
     self.tests = tests
     self.seconds = seconds
     self.problem = problem

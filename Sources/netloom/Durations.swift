@@ -1,0 +1,42 @@
+import ArgumentParser
+
+/// `500ms`, `60s`, `2m`: a whole or decimal number and a unit, as in topology files.
+struct TimeArgument: ExpressibleByArgument {
+  let duration: Duration
+
+  init?(argument: String) {
+    let units: [(suffix: String, seconds: Double)] = [("us", 1e-6), ("ms", 1e-3), ("s", 1), ("m", 60)]
+    guard let unit = units.first(where: { argument.hasSuffix($0.suffix) }),
+      let number = Double(argument.dropLast(unit.suffix.count)), number.isFinite, number >= 0
+    else { return nil }
+    let seconds = number * unit.seconds
+    guard seconds <= 366 * 86400 else { return nil }
+    duration = .nanoseconds(Int64(seconds * 1e9))
+  }
+
+  var defaultValueDescription: String { "\(duration.components.seconds)s" }
+}
+
+extension Duration {
+  var inSeconds: Double { Double(components.seconds) + Double(components.attoseconds) * 1e-18 }
+}
+
+/// A number with so many decimals, whatever the locale.
+func fixed(_ value: Double, _ places: Int) -> String {
+  guard value.isFinite else { return "-" }
+  var scale = 1.0
+  for _ in 0..<places { scale *= 10 }
+  let scaled = Int64((value * scale).rounded())
+  let digits = String(scaled.magnitude)
+  let padded = String(repeating: "0", count: max(0, places + 1 - digits.count)) + digits
+  let text = places == 0 ? padded : "\(padded.dropLast(places)).\(padded.suffix(places))"
+  return scaled < 0 ? "-" + text : text
+}
+
+/// `340 ms`, `1.27 s`, `4m 10s`, `3h 12m`
+func spoken(seconds: Double) -> String {
+  if seconds < 1 { return "\(fixed(seconds * 1000, 0)) ms" }
+  if seconds < 60 { return "\(fixed(seconds, 2)) s" }
+  let whole = Int(seconds)
+  return whole < 3600 ? "\(whole / 60)m \(whole % 60)s" : "\(whole / 3600)h \(whole % 3600 / 60)m"
+}

@@ -1,0 +1,66 @@
+import Lab
+import NorthboundAPI
+import NorthboundClient
+
+/// A command that has said everything already and only ends with a code.
+struct Exit: Error {
+  let code: Int32
+}
+
+/// Errors of the modules below as one line and an exit code.
+enum Failure {
+  /// Nil: not one of ours.
+  static func report(_ error: any Error) -> Int32? {
+    switch error {
+    case let error as Exit:
+      return error.code
+    case let error as LabError:
+      Output.error(error.message)
+      return error.kind.rawValue
+    case let error as APIError:
+      Output.error(error.message)
+      return exitCode(of: error)
+    case let error as ClientError:
+      Output.error("\(error)")
+      return 3
+    case let error as NotConverged:
+      let reasons = error.reasons.isEmpty ? "no reason is known" : error.reasons.prefix(5).joined(separator: "; ")
+      Output.error(
+        "lab \(error.lab.name) did not converge within \(error.timeout.components.seconds) s: \(reasons); "
+          + "it stays: look with netloom status, take it down with netloom down")
+      return 1
+    default:
+      return nil
+    }
+  }
+
+  private static func exitCode(of error: APIError) -> Int32 {
+    switch error.code {
+    case "not-found", "invalid": 2
+    case "conflict", "timeout": 1
+    default: 3
+    }
+  }
+}
+
+/// The name that was probably meant: at most a third of its letters differ (Levenshtein distance); nil: none is near.
+func nearest(to name: String, in names: [String]) -> String? {
+  let ranked = names.map { (name: $0, distance: distance(name, $0)) }
+  guard let best = ranked.min(by: { ($0.distance, $0.name) < ($1.distance, $1.name) }) else { return nil }
+  return best.distance <= max(1, name.count / 3) ? best.name : nil
+}
+
+private func distance(_ a: String, _ b: String) -> Int {
+  let (a, b) = (Array(a), Array(b))
+  var row = Array(0...b.count)
+  for i in a.indices {
+    var diagonal = row[0]
+    row[0] = i + 1
+    for j in b.indices {
+      let above = row[j + 1]
+      row[j + 1] = a[i] == b[j] ? diagonal : 1 + min(diagonal, above, row[j])
+      diagonal = above
+    }
+  }
+  return row[b.count]
+}

@@ -1,0 +1,91 @@
+import ArgumentParser
+import Lab
+import NorthboundAPI
+import NorthboundClient
+import Topology
+
+struct FaultCommandLine: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "fault",
+    abstract: "Break something, or make it whole again: the words of a test's `fault` step.",
+    discussion: """
+      EXAMPLES:
+        netloom fault link-down customer:eth1 isp1:eth1
+        netloom fault link-up customer:eth1 isp1:eth1
+        netloom fault kill isp1                  the node; start makes it run again
+        netloom fault kill-speaker isp1          its BGP process only
+        netloom fault reset-session customer isp1
+        netloom fault kill-controller
+      """)
+
+  @Argument(help: "link-down, link-up, kill, start, kill-speaker, reset-session, kill-controller.")
+  var kind: String
+
+  @Argument(help: "Both ends of the link (NODE:IFACE), or the node, or node and neighbor.")
+  var targets: [String] = []
+
+  @OptionGroup var common: CommonOptions
+
+  private static let notYet: Set<String> = ["flap", "loss", "delay", "partition"]
+
+  func run() async throws {
+    if Self.notYet.contains(kind) { throw LabError(.usage, "fault \(kind) is not there yet in this version") }
+    let known = FaultStep.Kind.allCases.map(\.rawValue)
+    guard let fault = FaultStep.Kind(rawValue: kind) else {
+      let hint = nearest(to: kind, in: known).map { "did you mean \($0)?" } ?? "known are \(known.joined(separator: ", "))"
+      throw LabError(.usage, "there is no fault \(kind); \(hint)")
+    }
+    let wanted = Self.targetCount(fault)
+    guard targets.count == wanted else {
+      throw LabError(.usage, "fault \(kind) takes \(Self.targetWords(fault)); \(targets.count) given")
+    }
+    let references = try targets.map(common.find)
+    let lab = try references.first?.lab ?? common.find()
+    if let other = references.first(where: { $0.lab.name != lab.name }) {
+      throw LabError(.usage, "one fault, one lab: \(lab.name) or \(other.lab.name)?")
+    }
+    try await lab.naming { try await $0.fault(FaultCommand(kind: kind, targets: references.map(\.name))) }
+    if common.json { try Output.json(Done()) }
+  }
+
+  private static func targetCount(_ kind: FaultStep.Kind) -> Int {
+    switch kind {
+    case .linkDown, .linkUp, .resetSession: 2
+    case .kill, .start, .killSpeaker: 1
+    case .killController: 0
+    }
+  }
+
+  private static func targetWords(_ kind: FaultStep.Kind) -> String {
+    switch kind {
+    case .linkDown, .linkUp: "both ends of the link, NODE:IFACE NODE:IFACE"
+    case .resetSession: "a node and its neighbor"
+    case .kill, .start, .killSpeaker: "one node"
+    case .killController: "nothing"
+    }
+  }
+}
+
+extension Lab {
+  /// Asks the controller; a name that it does not know gets the nearest one that there is.
+  func naming<Answer>(_ ask: (NorthboundClient) async throws -> Answer) async throws -> Answer {
+    do {
+      return try await ask(client)
+    } catch let error as APIError where error.code == "not-found" && !error.message.contains("did you mean") {
+      guard let suggestion = await suggestion(for: error) else { throw error }
+      throw APIError(code: error.code, message: "\(error.message); did you mean \(suggestion)?")
+    }
+  }
+
+  /// The word of the message that is nearly a name of the lab.
+  private func suggestion(for error: APIError) async -> String? {
+    guard let topology = try? await client.topology() else { return nil }
+    let nodes = topology.nodes.map(\.name)
+    let names = nodes + topology.links.flatMap(\.endpoints)
+    let words = error.message.split { !$0.isLetter && !$0.isNumber && $0 != "-" && $0 != ":" }.map(String.init)
+    for word in words where !names.contains(word) && word.count > 1 {
+      if let close = nearest(to: word, in: names) { return close }
+    }
+    return nil
+  }
+}

@@ -1,0 +1,25 @@
+import Lab
+import Topology
+
+/// Files that users name, read once; every diagnostic goes to stderr.
+enum Files {
+  /// The topology, under another name where one is given. Throws after printing when the file has errors.
+  static func topology(_ path: String, named name: String? = nil) throws -> ResolvedLab {
+    let parsed = TopologyFile.load(path: path)
+    var lab = try value(of: parsed)
+    if let name {
+      guard RunRoot.isName(name) else {
+        throw LabError(
+          .usage, "\(name) is no name for a lab: lower-case letters, digits and dashes between them, at most 32")
+      }
+      lab.name = name
+    }
+    return lab
+  }
+
+  static func value<Value>(of parsed: Parsed<Value>) throws -> Value {
+    for diagnostic in parsed.diagnostics { Output.note("\(diagnostic)") }
+    guard let value = parsed.value else { throw Exit(code: 2) }
+    return value
+  }
+}

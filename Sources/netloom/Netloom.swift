@@ -1,0 +1,43 @@
+import ArgumentParser
+
+struct Netloom: ParsableCommand {
+  static let version = "0.1.0"
+
+  static let configuration = CommandConfiguration(
+    commandName: "netloom",
+    abstract: "A network of real routers on plain Linux, and the proof of where every packet went.",
+    discussion: """
+      EXAMPLES:
+        netloom up topologies/dual-isp.yaml      build the lab, return when it has converged
+        netloom trace h1 web --proto tcp --port 80
+        netloom explain isp2 203.0.113.0/24      why that path won, rule by rule
+        netloom test topologies/dual-isp.yaml    run the file's tests in a lab of their own
+        netloom down
+      """,
+    version: version,
+    subcommands: [],
+    groupedSubcommands: [
+      CommandGroup(
+        name: "Labs", subcommands: [UpCommand.self, DownCommand.self, ListCommand.self, StatusCommand.self]),
+      CommandGroup(
+        name: "Looking inside",
+        subcommands: [
+          ExecCommand.self, ShowCommand.self, ExplainCommand.self, TraceCommand.self, CaptureCommand.self,
+        ]),
+      CommandGroup(name: "Proving", subcommands: [TestCommand.self, FaultCommandLine.self]),
+      CommandGroup(
+        name: "Files", subcommands: [ValidateCommand.self, GraphCommand.self, SchemaCommand.self]),
+      CommandGroup(name: "This machine", subcommands: [DoctorCommand.self, SpeakerCommand.self]),
+    ])
+
+  /// Everything that may stand first, aliases and what ArgumentParser adds included.
+  static let words: [String] =
+    (configuration.groupedSubcommands.flatMap(\.subcommands)).flatMap {
+      [$0._commandName] + $0.configuration.aliases
+    } + ["help"]
+
+  /// Promised, refused by name until it is there.
+  static let notYet: Set<String> = [
+    "plan", "apply", "confirm", "rollback", "history", "drift", "traffic", "pipeline", "mesh",
+  ]
+}

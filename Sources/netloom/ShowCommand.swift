@@ -1,0 +1,148 @@
+import ArgumentParser
+import Lab
+import NorthboundAPI
+import NorthboundClient
+
+struct ShowCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "show",
+    abstract: "Routes, BGP table, neighbors or links of a node, read now.",
+    discussion: """
+      EXAMPLES:
+        netloom show routes customer                      the kernel's table
+        netloom show bgp customer 198.51.100.0/24         every path; > best, = beside the best
+        netloom show bgp customer --neighbor isp1         what isp1 sent
+        netloom show neighbors customer
+        netloom show links customer -o json
+      """)
+
+  @Argument(help: "routes, bgp, neighbors or links.")
+  var what: String
+
+  @Argument(help: "The node, or LAB/NODE.")
+  var node: String
+
+  @Argument(help: "Only this prefix and what is more specific.")
+  var prefix: String?
+
+  @Option(help: "bgp: only what this neighbor sent, also what was refused.")
+  var neighbor: String?
+
+  @OptionGroup var common: CommonOptions
+
+  private static let words = ["routes", "bgp", "neighbors", "links"]
+  private static let notYet: Set<String> = ["nat", "conntrack", "qos"]
+
+  func run() async throws {
+    if Self.notYet.contains(what) { throw LabError(.usage, "show \(what) is not there yet in this version") }
+    guard Self.words.contains(what) else {
+      let hint = nearest(to: what, in: Self.words).map { "did you mean \($0)?" }
+      throw LabError(.usage, "cannot show \(what); \(hint ?? "known are \(Self.words.joined(separator: ", "))")")
+    }
+    let (lab, name) = try common.find(node)
+    switch what {
+    case "routes": try await showRoutes(lab, name)
+    case "bgp": try await showBGP(lab, name)
+    case "neighbors": try await showNeighbors(lab, name)
+    default: try await showLinks(lab, name)
+    }
+  }
+
+  private var palette: Palette { Palette(color: common.appearance.color) }
+
+  private func showRoutes(_ lab: Lab, _ name: String) async throws {
+    let routes = try await lab.naming { try await $0.routes(of: name, prefix: prefix) }
+    if common.json { return try Output.json(routes) }
+    var table = Table("PREFIX", "KIND", "PROTO", "VIA", "NODE", "INTERFACE", ">METRIC")
+    for route in routes {
+      let hops = route.nextHops.isEmpty ? [RouteNextHop(address: nil, interface: nil, node: nil, weight: 1)] : route.nextHops
+      for (index, hop) in hops.enumerated() {
+        let first = index == 0
+        table.add(
+          first ? route.prefix : " ", first ? route.kind : " ", first ? route.proto : " ", hop.address, hop.node,
+          hop.interface, first ? "\(route.metric)" : " ")
+      }
+    }
+    show(table, otherwise: "no route\(prefix.map { " to \($0)" } ?? "")")
+  }
+
+  private func showBGP(_ lab: Lab, _ name: String) async throws {
+    let bgp = try await lab.naming { try await $0.allBGP(of: name, prefix: prefix, neighbor: neighbor) }
+    if common.json { return try Output.json(bgp) }
+    show(BGPText.table(bgp.routes), otherwise: "no path\(prefix.map { " to \($0)" } ?? "")")
+    if !bgp.routes.isEmpty { Output.line(palette.dim("> best, = beside the best, ! not usable, x refused, s stale")) }
+  }
+
+  private func showNeighbors(_ lab: Lab, _ name: String) async throws {
+    let neighbors = try await lab.naming { try await $0.neighbors(of: name) }
+    if common.json { return try Output.json(neighbors) }
+    var table = Table(
+      "NEIGHBOR", "ADDRESS", ">AS", "STATE", "UP FOR", ">HOLD", "FAMILY", ">RECEIVED", ">ACCEPTED", ">SENT", "LAST ERROR")
+    for neighbor in neighbors {
+      let families = neighbor.families.isEmpty ? [nil] : neighbor.families.map(Optional.init)
+      for (index, family) in families.enumerated() {
+        let first = index == 0
+        table.add(
+          first ? neighbor.neighbor : " ", first ? neighbor.address : " ", first ? "\(neighbor.asn)" : " ",
+          first ? neighbor.state : " ", first ? neighbor.upForMs.map { spoken(seconds: Double($0) / 1000) } : " ",
+          first ? "\(neighbor.hold)" : " ", family?.family, family.map { "\($0.received)" },
+          family.map { "\($0.accepted)" }, family.map { "\($0.sent)" }, first ? neighbor.lastError : " ")
+      }
+    }
+    show(table, otherwise: "\(name) has no neighbors")
+    guard common.appearance.verbose else { return }
+    for neighbor in neighbors {
+      Output.line("\(neighbor.neighbor): \(neighbor.capabilities.joined(separator: ", "))")
+    }
+  }
+
+  private func showLinks(_ lab: Lab, _ name: String) async throws {
+    let links = try await lab.naming { try await $0.links(of: name) }
+    if common.json { return try Output.json(links) }
+    var table = Table("INTERFACE", "STATE", "PEER", ">MTU", "MAC", "ADDRESSES", ">RX PACKETS", ">TX PACKETS", ">DROPPED")
+    for link in links {
+      table.add(
+        link.interface, link.state == "up" && !link.carrier ? "no carrier" : link.state, link.peer, "\(link.mtu)",
+        link.mac, link.addresses.joined(separator: " "), "\(link.rxPackets)", "\(link.txPackets)",
+        "\(link.rxDropped + link.txDropped)")
+    }
+    show(table, otherwise: "\(name) has no links")
+  }
+
+  private func show(_ table: Table, otherwise text: String) {
+    guard !table.isEmpty else { return Output.line(text) }
+    for line in table.lines(palette: palette) { Output.line(line) }
+  }
+}
+
+/// BGP paths as a table, for show and explain.
+enum BGPText {
+  static func table(_ routes: [BGPRoute]) -> Table {
+    var table = Table("", "PREFIX", "NEIGHBOR", "NEXT HOP", "AS PATH", "ORIGIN", ">LOCAL-PREF", ">MED", "BECAUSE")
+    for route in routes {
+      table.add(
+        mark(route), route.prefix, route.neighbor ?? "itself", nextHop(route),
+        route.asPathText.isEmpty ? "empty" : route.asPathText, route.origin, route.localPref.map { "\($0)" },
+        route.med.map { "\($0)" }, reason(route))
+    }
+    return table
+  }
+
+  private static func mark(_ route: BGPRoute) -> String {
+    let marks =
+      (route.best ? ">" : route.multipath ? "=" : "") + (route.rejected ? "x" : route.usable ? "" : "!")
+      + (route.stale ? "s" : "")
+    return marks.isEmpty ? " " : marks
+  }
+
+  private static func nextHop(_ route: BGPRoute) -> String? {
+    guard let address = route.nextHop else { return nil }
+    return route.nextHopNode.map { "\(address) (\($0))" } ?? address
+  }
+
+  private static func reason(_ route: BGPRoute) -> String? {
+    if let unusable = route.unusableBecause, !route.usable { return unusable }
+    if route.rejected { return "refused by policy" }
+    return route.because
+  }
+}

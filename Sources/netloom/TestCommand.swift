@@ -1,0 +1,109 @@
+import ArgumentParser
+import Lab
+import Scenario
+
+struct TestCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "test",
+    abstract: "Run the tests of topology files, each in a lab of its own.",
+    discussion: """
+      EXAMPLES:
+        netloom test topologies/dual-isp.yaml
+        netloom test topologies/*.yaml --junit report.xml
+        netloom test lab.yaml --only "the way back is the other ISP" --keep
+        netloom test checks.yaml --lab dual-isp         on a lab that runs
+
+      A step that does not hold keeps its evidence in evidence/LAB/TEST/.
+      Exit codes: 0 all hold; 1 some fail or are undecided; 2 bad file, or no tests in it; 3 could not run.
+      """)
+
+  @Argument(help: "Topology files, or files of tests ({topology: FILE, tests: [...]}).", completion: .file())
+  var files: [String]
+
+  @Option(help: ArgumentHelp("Write a JUnit report.", valueName: "file"), completion: .file(extensions: ["xml"]))
+  var junit: String?
+
+  @Flag(help: "Leave the lab running.")
+  var keep = false
+
+  @Option(help: ArgumentHelp("Only the test of this name.", valueName: "name"))
+  var only: String?
+
+  @Option(help: ArgumentHelp("Test on this running lab.", valueName: "lab"))
+  var lab: String?
+
+  @Option(name: .shortAndLong, help: "table or json.")
+  var output: OutputFormat = .table
+
+  @OptionGroup var appearance: AppearanceOptions
+
+  func run() async throws {
+    if lab != nil { _ = try Labs.find(lab) }
+    let root = RunRoot.ofThisUser()
+    root.sweep()
+    let quiet = output == .json
+    let style = ReportStyle(color: quiet ? appearance.errorColor : appearance.color)
+    let options = ScenarioRun.Options(
+      only: only, keep: keep, lab: lab, environment: Output.environment, directory: Output.currentDirectory)
+    let verbose = appearance.verbose
+    let run = ScenarioRun(root: root, options: options) { note in
+      Self.show(note, style, quiet: quiet, verbose: verbose)
+    }
+    let files = self.files
+    let reports = try await cancelledBySignals { try await run.run(files) }
+    if let junit { try Paths.write(JUnitDocument(reports).xml(), to: junit) }
+    if quiet {
+      try Output.json(reports.map(FileResult.init))
+    } else {
+      Output.line("\n" + style.summary(reports))
+      for report in reports where keep && lab == nil && !report.tests.isEmpty {
+        Output.line("lab \(report.runningAs) stays; take it down with: netloom down \(report.runningAs)")
+      }
+    }
+    let code = ScenarioRun.exitCode(reports)
+    if code != 0 { throw Exit(code: code) }
+  }
+
+  @Sendable private static func show(_ note: ScenarioRun.Note, _ style: ReportStyle, quiet: Bool, verbose: Bool) {
+    switch note {
+    case .diagnostic(let diagnostic): Output.note("\(diagnostic)")
+    case .warning(let text): Output.note("warning: \(text)")
+    case .problem(let text): Output.error(text)
+    case .starting(let lab, let file):
+      if !quiet { Output.line("\n\(lab)  (\(file))") }
+    case .started(let seconds):
+      if !quiet, verbose { Output.line("converged after \(spoken(seconds: seconds))") }
+    case .finished(let report):
+      if !quiet { style.lines(report).forEach(Output.line) }
+    }
+  }
+}
+
+/// `-o json`: one entry per file.
+private struct FileResult: Encodable {
+  struct Test: Encodable {
+    let name: String
+    let verdict: String
+    let seconds: Double
+    let message: String?
+    let evidence: String?
+  }
+
+  let file: String
+  let lab: String
+  let exit: Int32
+  let problem: String?
+  let tests: [Test]
+
+  init(_ report: FileReport) {
+    file = report.file
+    lab = report.lab
+    exit = report.exitCode
+    problem = report.problem?.message
+    tests = report.tests.map {
+      Test(
+        name: $0.name, verdict: $0.verdict.rawValue, seconds: $0.seconds,
+        message: $0.verdict == .passed ? nil : $0.message, evidence: $0.evidence)
+    }
+  }
+}
