@@ -62,7 +62,7 @@ public struct PrefixRange: Hashable, Sendable {
 }
 
 /// Where a route entered this speaker.
-public enum RouteOrigin: UInt8, Hashable, Sendable {
+public enum RouteOrigin: UInt8, Hashable, Sendable, BitwiseCopyable {
   case local
   case ebgp
   case ibgp
