@@ -25,6 +25,7 @@
 // One thread: all calls come from the loop that owns the FIB.
 
 internal import CLinux
+import Glibc
 public import NetTypes
 public import Netlink
 

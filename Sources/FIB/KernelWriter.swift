@@ -11,6 +11,7 @@
 // One socket serves both ways. It is subscribed to nothing, so no event can fill its buffer.
 
 internal import CLinux
+import Glibc
 internal import Netlink
 
 final class KernelWriter: @unchecked Sendable {  // proof: fields of the one who writes change hands by `threadRuns`

@@ -1,4 +1,5 @@
 internal import CLinux
+import Glibc
 
 /// State behind a mutex, for the two threads of the writer. (The standard library's `Mutex` brings a second view of
 /// libc's structures, which the compiler refuses beside CLinux.)

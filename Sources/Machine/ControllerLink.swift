@@ -1,6 +1,7 @@
 // The connection to the controller. It may come later than we and may crash: until it listens we try again every few
 // milliseconds, and after each connect it hears who we are and how everything stands.
 import CLinux
+import Glibc
 import ControlProtocol
 import EventLoop
 import SwiftProtobuf

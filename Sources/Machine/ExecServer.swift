@@ -3,6 +3,7 @@
 //   client ── Execute + stdin, stdout, stderr ──► the program runs on these descriptors themselves
 //   client ── Execute, terminal ──► a new pty; its master goes to the client, the program leads a session on it
 import CLinux
+import Glibc
 import ControlProtocol
 import EventLoop
 

@@ -1,4 +1,5 @@
 import CLinux
+import Glibc
 import ControlProtocol
 import EventLoop
 import SwiftProtobuf

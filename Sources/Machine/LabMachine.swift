@@ -1,5 +1,6 @@
 // The lab on this machine: its nodes, what runs beside them, and the orders that reach it.
 import CLinux
+import Glibc
 import ControlProtocol
 import EventLoop
 import FoundationEssentials

@@ -10,6 +10,7 @@
 // it finds nothing left of the lab. When the outer parent itself is killed, the init sees the control socket close,
 // stops the lab and does the clean-up.
 import CLinux
+import Glibc
 import ControlProtocol
 import EventLoop
 

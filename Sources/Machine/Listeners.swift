@@ -1,4 +1,5 @@
 import CLinux
+import Glibc
 import EventLoop
 
 /// TCP 179 of both families, opened before any speaker runs so that no early SYN is refused, and kept open while the

@@ -1,4 +1,5 @@
 import CLinux
+import Glibc
 import EventLoop
 
 /// Lines of `logs/machine.log`: standard error is that file once the process has daemonized.

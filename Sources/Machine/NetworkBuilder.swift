@@ -7,6 +7,7 @@
 // Step 3 comes after all of step 2 because an interface can only go up once its peer stands. Nothing waits for
 // anything else: ifindexes and MACs are in the plan.
 import CLinux
+import Glibc
 import ControlProtocol
 import EventLoop
 import NetTypes

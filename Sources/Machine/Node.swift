@@ -8,6 +8,7 @@
 //
 // Everything but agent and pause runs in the node's own mount and uts namespace, which is made when first needed.
 import CLinux
+import Glibc
 import ControlProtocol
 import EventLoop
 import Netlink

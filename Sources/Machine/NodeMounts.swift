@@ -3,6 +3,7 @@
 // it at its usual path, and so does everything else.
 import ControlProtocol
 import CLinux
+import Glibc
 import EventLoop
 
 /// Descriptors of a node's mount and uts namespaces.

@@ -1,6 +1,7 @@
 // Every process of the lab is a child of the init or becomes one when its parent ends. The table knows the ones that
 // the init started on purpose and who wants to hear of their end; it reaps all.
 import CLinux
+import Glibc
 import EventLoop
 
 final class ProcessTable {

@@ -1,4 +1,5 @@
 import CLinux
+import Glibc
 import EventLoop
 
 /// How the init tells how far it has come: `progress TEXT` and `ready` to the one who ran `up`, and to the outer parent

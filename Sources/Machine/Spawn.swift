@@ -1,4 +1,5 @@
 import CLinux
+import Glibc
 import EventLoop
 
 /// A program to start: what, in which namespaces, with which descriptors. -1 means: as netloom-machine has it.

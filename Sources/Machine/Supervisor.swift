@@ -1,6 +1,7 @@
 // A process that is to run for as long as its node does: started again when it ends, at once the first time, then
 // with growing pauses while it keeps failing. The pause is forgotten once it has run for ten seconds.
 import CLinux
+import Glibc
 import EventLoop
 
 final class Supervisor {

@@ -1,4 +1,5 @@
 internal import CLinux
+import Glibc
 public import NetTypes
 
 /// An address on an interface (`ip addr`).

@@ -1,4 +1,5 @@
 internal import CLinux
+import Glibc
 
 extension NetlinkSocket {
   /// How often an interrupted dump is begun again before the table is taken to be changing all the time.

@@ -1,4 +1,5 @@
 internal import CLinux
+import Glibc
 public import NetTypes
 
 /// Number of an interface within its namespace.

@@ -1,4 +1,5 @@
 internal import CLinux
+import Glibc
 internal import NetTypes
 
 /// One message the kernel sent: a view into the receive buffer, valid only while that buffer is being walked.

@@ -1,4 +1,5 @@
 internal import CLinux
+import Glibc
 internal import NetTypes
 
 /// Requests to the kernel, built one behind the other in one buffer and sent by `NetlinkSocket.commit`.

@@ -1,4 +1,5 @@
 internal import CLinux
+import Glibc
 
 /// The kind of a netlink message (linux/netlink.h, linux/rtnetlink.h).
 struct MessageType: Hashable, Sendable {

@@ -1,4 +1,5 @@
 internal import CLinux
+import Glibc
 
 /// What changed in a namespace.
 public enum KernelEvent: Hashable, Sendable {

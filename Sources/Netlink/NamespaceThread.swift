@@ -1,4 +1,5 @@
 internal import CLinux
+import Glibc
 
 /// A throw-away thread: may change its namespace, because nobody else ever runs on it.
 enum NamespaceThread {

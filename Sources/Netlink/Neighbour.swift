@@ -1,4 +1,5 @@
 internal import CLinux
+import Glibc
 public import NetTypes
 
 /// An entry of the neighbour table (`ip neigh`).

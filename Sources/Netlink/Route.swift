@@ -1,4 +1,5 @@
 internal import CLinux
+import Glibc
 public import NetTypes
 
 /// Who installed a route or rule (rtm_protocol).
@@ -168,11 +169,17 @@ extension NetlinkSocket {
     public var family: AddressFamily?
     public var `protocol`: RouteProtocol?
     public var table: RouteTable?
+    /// Left out; cheaper than leaving out afterwards, when a full table of it stands in the kernel.
+    public var excluded: RouteProtocol?
 
-    public init(family: AddressFamily? = nil, protocol: RouteProtocol? = nil, table: RouteTable? = .main) {
+    public init(
+      family: AddressFamily? = nil, protocol: RouteProtocol? = nil, table: RouteTable? = .main,
+      excluding excluded: RouteProtocol? = nil
+    ) {
       self.family = family
       self.protocol = `protocol`
       self.table = table
+      self.excluded = excluded
     }
 
     func admits(_ route: Route) -> Bool {
@@ -192,6 +199,9 @@ extension NetlinkSocket {
       found += try dump(
         .getRoute, header,
         decode: { message in
+          if let excluded = filter.excluded, message.header(as: rtmsg.self)?.rtm_protocol == excluded.rawValue {
+            return nil
+          }
           guard let route = Route(message), filter.admits(route) else { return nil }
           return route
         })

@@ -1,4 +1,5 @@
 internal import CLinux
+import Glibc
 public import NetTypes
 
 /// A policy routing rule (`ip rule`): which packets look into which table.
