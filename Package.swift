@@ -122,7 +122,7 @@ let package = Package(
     tests("MachineTests", ["Machine", "ControlProtocol", "EventLoop", "CLinux", protobuf]),
     tests("NodeAgentTests", ["NodeAgent", "ControlProtocol", "NetTypes", protobuf]),
     tests("ProbeTests", ["Probe", "ControlProtocol", "Capture", "PathProof", "NetTypes", "CLinux", protobuf]),
-    tests("ControllerTests", ["Controller", "Intent", "Topology", "ControlProtocol", "NorthboundAPI", logging, protobuf] + nioCore),
+    tests("ControllerTests", ["Controller", "NetTypes", "Intent", "Topology", "ControlProtocol", "NorthboundAPI", logging, protobuf] + nioCore),
     tests(
       "NorthboundTests",
       ["Northbound", "NorthboundClient", "Controller", "NorthboundAPI", "Topology", "Intent", "ControlProtocol", logging,
