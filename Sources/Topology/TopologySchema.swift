@@ -1,8 +1,11 @@
-/// JSON Schema (draft 2020-12) of the files, made from the tables of keys that the parser uses.
+/// JSON Schema (draft 2020-12) of the files, made from the tables of keys that the parser uses: what a schema can say
+/// (keys, types, words, patterns) is the same in both. Whether names exist and addresses fit is said by the parser only.
 public enum TopologySchema {
-  /// The schema of a lab file as JSON text, indented, keys in a fixed order.
-  public static func lab() -> String { preconditionFailure("being written") }
+  /// The schema of a lab file, or a tests file, as JSON text, indented, keys in a fixed order.
+  public static func lab() -> String {
+    SchemaWriter().write(FileKeys.lab, title: "Netloom topology file", alternatives: [FileKeys.tests])
+  }
 
   /// The schema of the file of `netloom speaker`.
-  public static func speaker() -> String { preconditionFailure("being written") }
+  public static func speaker() -> String { SchemaWriter().write(FileKeys.speaker, title: "Netloom speaker file") }
 }

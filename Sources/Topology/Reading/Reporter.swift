@@ -27,7 +27,7 @@ final class Reporter {
   /// `; did you mean X?` for the nearest candidate, or nothing when none is near.
   func suggestion(for name: String, from candidates: some Sequence<String>) -> String {
     let wanted = Array(name.utf8)
-    let limit = max(1, wanted.count / 3)
+    let limit = max(wanted.count > 1 ? 1 : 0, wanted.count / 3)
     var best: (distance: Int, name: String)?
     for candidate in candidates {
       guard comparisons > 0 else { break }

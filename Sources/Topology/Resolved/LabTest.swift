@@ -42,12 +42,34 @@ public struct TraceStep: Sendable, Equatable {
   public var forward: [String]?
   public var back: [String]?
   public var symmetric: Bool?
+
+  public init(
+    from: String, to: String, transport: Transport = .icmp, port: UInt16? = nil, family: AddressFamily? = nil,
+    count: UInt32? = nil, reachable: Bool? = nil, forward: [String]? = nil, back: [String]? = nil,
+    symmetric: Bool? = nil
+  ) {
+    self.from = from
+    self.to = to
+    self.transport = transport
+    self.port = port
+    self.family = family
+    self.count = count
+    self.reachable = reachable
+    self.forward = forward
+    self.back = back
+    self.symmetric = symmetric
+  }
 }
 
 public struct NoTransitStep: Sendable, Equatable {
   public var node: String
   /// `except: customers`: a provider carries its customers' traffic.
   public var exceptCustomers: Bool
+
+  public init(node: String, exceptCustomers: Bool) {
+    self.node = node
+    self.exceptCustomers = exceptCustomers
+  }
 }
 
 public struct RouteStep: Sendable, Equatable {

@@ -42,6 +42,11 @@ public struct PrefixRange: Hashable, Sendable {
 public struct CommunityPattern: Hashable, Sendable {
   public var high: UInt16?
   public var low: UInt16?
+
+  public init(high: UInt16?, low: UInt16?) {
+    self.high = high
+    self.low = low
+  }
 }
 
 /// RFC 8092; nil is the wildcard `*`.
@@ -49,6 +54,12 @@ public struct LargeCommunityPattern: Hashable, Sendable {
   public var global: UInt32?
   public var data1: UInt32?
   public var data2: UInt32?
+
+  public init(global: UInt32?, data1: UInt32?, data2: UInt32?) {
+    self.global = global
+    self.data1 = data1
+    self.data2 = data2
+  }
 }
 
 public struct PolicySet: Sendable, Equatable {
@@ -56,6 +67,11 @@ public struct PolicySet: Sendable, Equatable {
     /// nil: our own.
     public var asn: ASNumber?
     public var times: UInt32
+
+    public init(asn: ASNumber?, times: UInt32) {
+      self.asn = asn
+      self.times = times
+    }
   }
 
   public var localPref: UInt32?

@@ -25,20 +25,22 @@ struct AddressPool {
   /// The next free subnet of that length; nil: none is left.
   mutating func next(length: Int) -> IPPrefix? {
     guard length >= Int(pool.length) else { return nil }
-    let size = UInt128(1) << UInt128(pool.family.bits - length)
+    // A size of 2^128 does not fit and wraps to zero; one less is then all ones, as it should be.
+    let mask = (UInt128(1) << UInt128(pool.family.bits - length)) &- 1
     let end = pool.range.upperBound
     var start = cursors[length] ?? pool.range.lowerBound
-    while start <= end, end - start >= size - 1 {
-      let wanted = start...(start + (size - 1))
-      guard let blocker = firstTaken(overlapping: wanted) else {
+    while start <= end, end - start >= mask {
+      let wanted = start...(start + mask)
+      let blocker = firstTaken(overlapping: wanted)
+      // The next boundary of the size; the pool starts on one.
+      let (following, overflow) = ((blocker ?? wanted).upperBound | mask).addingReportingOverflow(1)
+      if blocker == nil {
         take(wanted)
-        let (following, overflow) = wanted.upperBound.addingReportingOverflow(1)
         cursors[length] = overflow ? end : following
         return IPPrefix(IPAddress(number: start, family: pool.family), length: length)
       }
-      guard blocker.upperBound < end else { return nil }
-      // The next boundary of the size after the blocker; the pool starts on one.
-      start = (blocker.upperBound / size + 1) * size
+      if overflow { return nil }
+      start = following
     }
     return nil
   }

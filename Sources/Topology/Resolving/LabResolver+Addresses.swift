@@ -47,7 +47,7 @@ extension LabResolver {
   private func listIsBroken(_ link: LinkDraft) -> Bool {
     guard let addresses = link.tree["addresses"] else { return false }
     return addresses.list.count != 2
-      || addresses.list.contains { $0.list.contains { $0.text.flatMap { InterfaceAddress($0) } == nil } }
+      || addresses.list.contains { $0.list.contains { $0.interfaceAddress == nil } }
   }
 
   private func assignPointToPoint(_ index: Int, _ allocator: inout AddressAllocator) {

@@ -28,7 +28,7 @@ extension LabResolver {
     if let addresses = item["addresses"], addresses.list.count == 2 {
       for (side, list) in zip([LinkSide.a, .b], addresses.list) {
         link[side].addresses = list.list.compactMap { tree in
-          tree.text.flatMap { InterfaceAddress($0) }.map { PlacedAddress(value: $0, place: tree.place) }
+          tree.interfaceAddress.map { PlacedAddress(value: $0, place: tree.place) }
         }
       }
     }

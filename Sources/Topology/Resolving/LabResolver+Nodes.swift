@@ -18,8 +18,8 @@ extension LabResolver {
       indexes[entry.key] = nodes.count
       nodes.append(node)
     }
-    if entries.isEmpty, let topology = tree["topology"], topology.isMapping, topology["nodes"] != nil {
-      reporter.error(topology.place(of: "nodes"), "`nodes` is empty; expected at least one node")
+    if entries.isEmpty, let topology = tree["topology"], let nodes = topology["nodes"], nodes.isMapping || nodes.isAbsent {
+      reporter.error(nodes.place, "`nodes` is empty; expected at least one node")
     }
   }
 

@@ -38,7 +38,7 @@ extension LabResolver {
 
   private func adjacency(overLink index: Int, _ book: inout NeighborBook) -> Adjacency? {
     let link = links[index]
-    let relation = link.tree["relation"]
+    let relation = link.tree.text("relation").flatMap(LinkRelation.init(rawValue:)).flatMap { _ in link.tree["relation"] }
     guard link.segment == nil else {
       if let relation {
         reporter.error(

@@ -58,7 +58,7 @@ struct NeighborReader {
       reporter.error(
         tree.place(of: "keepalive"),
         "keepalive: `\(timers.keepalive)` is longer than the hold time of \(timers.hold); expected a third of it")
-    } else if timers.hold > 0, timers.keepalive == 0 {
+    } else if timers.hold > 2, timers.keepalive == 0 {
       reporter.error(
         tree.place(of: "keepalive"), "keepalive: `0` with a hold time of \(timers.hold) ends every session; expected a third of it")
     }

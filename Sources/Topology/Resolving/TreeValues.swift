@@ -41,6 +41,12 @@ extension Tree {
     return value.list.compactMap { $0.text.flatMap(AddressFamily.init(word:)) }
   }
 
+  /// An address that an interface can have; others have been reported.
+  var interfaceAddress: InterfaceAddress? {
+    guard let text, ScalarForm.interfaceAddress.check(text) == nil else { return nil }
+    return InterfaceAddress(text)
+  }
+
   func place(of key: String) -> Place { self[key]?.place ?? place }
 }
 
