@@ -128,6 +128,9 @@ public struct PcapngWriter: ~Copyable {
 /// A capture file that could not be written: the errno.
 public struct CaptureFileError: Error, Equatable, CustomStringConvertible {
   public var code: Int32
+
+  public init(code: Int32) { self.code = code }
+
   public var description: String { String(cString: strerror(code)) }
   /// The reader of a pipe has gone.
   public var isClosedPipe: Bool { code == EPIPE }

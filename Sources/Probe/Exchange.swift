@@ -70,15 +70,18 @@ final class EchoExchange: Exchange {
 
     init(_ plan: TracePlan) throws(SystemError) {
       let family = plan.destination.family
-      if let given = plan.source {
-        source = given
-      } else {
-        let scout = try ProbeSocket.make(family, SOCK_DGRAM)
-        try ProbeSocket.connect(scout.rawValue, plan.destination, 9)   // sends nothing; any port will do
-        source = try ProbeSocket.name(scout.rawValue).address
-      }
-      file = try ProbeSocket.make(family, SOCK_RAW, family == .ipv4 ? IPPROTO_ICMP : IPPROTO_ICMPV6)
+      let source: IPAddress
+      if let given = plan.source { source = given } else { source = try Self.chosenSource(plan.destination) }
+      let file = try ProbeSocket.make(family, SOCK_RAW, family == .ipv4 ? IPPROTO_ICMP : IPPROTO_ICMPV6)
       try ProbeSocket.bind(file.rawValue, source, 0)
+      self.source = source
+      self.file = file
+    }
+
+    private static func chosenSource(_ destination: IPAddress) throws(SystemError) -> IPAddress {
+      let scout = try ProbeSocket.make(destination.family, SOCK_DGRAM)
+      try ProbeSocket.connect(scout.rawValue, destination, 9)   // sends nothing; any port will do
+      return try ProbeSocket.name(scout.rawValue).address
     }
 
     consuming func take() -> FileDescriptor { file }

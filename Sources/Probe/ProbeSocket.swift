@@ -30,29 +30,29 @@ enum ProbeSocket {
   }
 
   static func bind(_ socket: Int32, _ address: IPAddress, _ port: UInt16) throws(SystemError) {
-    try systemCall("bind", "\(address) port \(port)") { withSocketAddress(address, port) { Glibc.bind(socket, $0, $1) } }
+    try systemCall("bind", "\(address) port \(port)") { withSocketAddress(address, port) { CLinux.bind(socket, $0, $1) } }
   }
 
   static func connect(_ socket: Int32, _ address: IPAddress, _ port: UInt16) throws(SystemError) {
-    try systemCall("connect", "\(address)") { withSocketAddress(address, port) { Glibc.connect(socket, $0, $1) } }
+    try systemCall("connect", "\(address)") { withSocketAddress(address, port) { CLinux.connect(socket, $0, $1) } }
   }
 
   static func send(_ socket: Int32, _ bytes: [UInt8], to address: IPAddress, _ port: UInt16) throws(SystemError) {
     try systemCall("sendto", "\(address)") {
       withSocketAddress(address, port) {
-        sendto(socket, bytes, bytes.count, Int32(MSG_NOSIGNAL.rawValue), $0, $1)
+        CLinux.sendto(socket, bytes, bytes.count, Int32(MSG_NOSIGNAL), $0, $1)
       }
     }
   }
 
   static func send(_ socket: Int32, _ bytes: [UInt8]) throws(SystemError) {
-    try systemCall("send") { Glibc.send(socket, bytes, bytes.count, Int32(MSG_NOSIGNAL.rawValue)) }
+    try systemCall("send") { Glibc.send(socket, bytes, bytes.count, Int32(MSG_NOSIGNAL)) }
   }
 
   /// What arrived, at most `limit` bytes; nil when nothing waits. An empty array is the end of a stream.
   static func receive(_ socket: Int32, limit: Int = 2048) throws(SystemError) -> [UInt8]? {
     var buffer = [UInt8](repeating: 0, count: limit)
-    do {
+    do throws(SystemError) {
       let count = try systemCall("recv") { recv(socket, &buffer, buffer.count, 0) }
       return Array(buffer[0..<count])
     } catch where error.code == EAGAIN {
@@ -64,11 +64,12 @@ enum ProbeSocket {
   static func receiveFrom(_ socket: Int32) throws(SystemError) -> (bytes: [UInt8], sender: Sender)? {
     var buffer = [UInt8](repeating: 0, count: 2048)
     var sender = Sender()
-    do {
+    do throws(SystemError) {
       let count = try systemCall("recvfrom") {
         withUnsafeMutablePointer(to: &sender.storage) { storage in
           storage.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-            recvfrom(socket, &buffer, buffer.count, 0, $0, &sender.length)
+            CLinux.recvfrom(
+              socket, &buffer, buffer.count, 0, __SOCKADDR_ARG(__sockaddr__: $0), &sender.length)
           }
         }
       }
@@ -81,11 +82,7 @@ enum ProbeSocket {
   static func reply(_ socket: Int32, _ bytes: [UInt8], to sender: Sender) throws(SystemError) {
     var storage = sender.storage
     try systemCall("sendto") {
-      withUnsafePointer(to: &storage) { pointer in
-        pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-          sendto(socket, bytes, bytes.count, Int32(MSG_NOSIGNAL.rawValue), $0, sender.length)
-        }
-      }
+      withGeneric(&storage) { CLinux.sendto(socket, bytes, bytes.count, Int32(MSG_NOSIGNAL), $0, sender.length) }
     }
   }
 
@@ -98,55 +95,29 @@ enum ProbeSocket {
   /// The local address and port.
   static func name(_ socket: Int32) throws(SystemError) -> (address: IPAddress, port: UInt16) {
     var storage = sockaddr_storage()
-    var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
-    try systemCall("getsockname") {
-      withUnsafeMutablePointer(to: &storage) { pointer in
-        pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { getsockname(socket, $0, &length) }
-      }
-    }
-    guard let name = address(storage) else { throw SystemError("getsockname", EAFNOSUPPORT) }
-    return name
+    try systemCall("getsockname") { nl_tcp_local(socket, &storage) }
+    var bytes = [UInt8](repeating: 0, count: 16)
+    var port: UInt16 = 0
+    var scope: UInt32 = 0
+    let count = nl_address_parts(&storage, &bytes, &port, &scope)
+    guard let address = IPAddress(bytes: bytes.prefix(Int(count))) else { throw SystemError("getsockname", EAFNOSUPPORT) }
+    return (address, port)
   }
 
-  private static func address(_ storage: sockaddr_storage) -> (address: IPAddress, port: UInt16)? {
-    withUnsafeBytes(of: storage) { bytes in
-      let port = UInt16(bytes[2]) << 8 | UInt16(bytes[3])
-      switch Int32(storage.ss_family) {
-      case AF_INET: return IPAddress(bytes: bytes[4..<8]).map { ($0, port) }
-      case AF_INET6: return IPAddress(bytes: bytes[8..<24]).map { ($0, port) }
-      default: return nil
-      }
-    }
+  private static func withSocketAddress<Result>(
+    _ address: IPAddress, _ port: UInt16, _ body: (__CONST_SOCKADDR_ARG, socklen_t) -> Result
+  ) -> Result {
+    var storage = sockaddr_storage()
+    let bytes = address.bytes
+    let length = nl_address(&storage, bytes, Int32(bytes.count), port, 0)
+    return withGeneric(&storage) { body($0, length) }
   }
 
-  private static func withSocketAddress(
-    _ address: IPAddress, _ port: UInt16, _ body: (UnsafePointer<sockaddr>, socklen_t) -> Int
-  ) -> Int {
-    switch address {
-    case .v4(let address):
-      var storage = sockaddr_in()
-      storage.sin_family = sa_family_t(AF_INET)
-      storage.sin_port = port.bigEndian
-      storage.sin_addr.s_addr = address.rawValue.bigEndian
-      return withUnsafePointer(to: &storage) {
-        $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { body($0, socklen_t(MemoryLayout<sockaddr_in>.size)) }
-      }
-    case .v6(let address):
-      var storage = sockaddr_in6()
-      storage.sin6_family = sa_family_t(AF_INET6)
-      storage.sin6_port = port.bigEndian
-      withUnsafeMutableBytes(of: &storage.sin6_addr) { $0.copyBytes(from: address.bytes) }
-      return withUnsafePointer(to: &storage) {
-        $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { body($0, socklen_t(MemoryLayout<sockaddr_in6>.size)) }
-      }
-    }
-  }
-
-  private static func withSocketAddress(
-    _ address: IPAddress, _ port: UInt16, _ body: (UnsafePointer<sockaddr>, socklen_t) -> Int32
-  ) -> Int {
-    withSocketAddress(address, port) { (pointer: UnsafePointer<sockaddr>, length: socklen_t) -> Int in
-      Int(body(pointer, length))
+  private static func withGeneric<Result>(
+    _ storage: inout sockaddr_storage, _ body: (__CONST_SOCKADDR_ARG) -> Result
+  ) -> Result {
+    withUnsafePointer(to: &storage) { pointer in
+      pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { body(__CONST_SOCKADDR_ARG(__sockaddr__: $0)) }
     }
   }
 }

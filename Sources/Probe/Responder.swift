@@ -73,7 +73,7 @@ final class Responder {
     }
     // The loop ends for want of bytes, at the end of the stream, or by an error; only the first leaves it open.
     var probe: UInt8 = 0
-    if recv(stream.file, &probe, 1, Int32(MSG_PEEK.rawValue)) < 0, errno == EAGAIN || errno == EINTR { return }
+    if recv(stream.file, &probe, 1, Int32(MSG_PEEK)) < 0, errno == EAGAIN || errno == EINTR { return }
     _ = close(stream.file)
     stream.file = -1
   }

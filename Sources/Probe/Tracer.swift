@@ -1,0 +1,266 @@
+// One trace, from request to reply, on the thread that calls it.
+//
+//   plan ─► responder in the target ─► captures open ─► exchange ─► settle ─► counters ─► PathProof ─► pcapng ─► reply
+//
+// The tracer waits in one poll for captures, the exchange's sockets and the responder's; nothing here enters a
+// namespace itself. Several traces may run at once, each on a thread of its own: they share nothing, and random nonces
+// and sequence numbers keep their packets apart.
+import Capture
+import CLinux
+public import ControlProtocol
+import EventLoop
+import Glibc
+import NetTypes
+import PathProof
+
+public struct Tracer {
+  private let request: NLTraceRequest
+  private let plan: TracePlan
+  private var observations: [Observation] = []
+  private var wireLengths: [Int] = []
+  private var captures: CaptureSet
+
+  /// Carries out a request. The reply is handed over as soon as it is known; closing captures takes a little longer.
+  /// A reply with `error` set says that there was no trace at all.
+  public static func run(_ request: NLTraceRequest, _ reply: (NLTraceReply) -> Void) {
+    do {
+      let plan = try TracePlan(request)
+      let responder = try openResponder(plan)
+      let foreignService = plan.kind == .udp && responder == nil
+      var tracer = try Tracer(request, plan, foreignService)
+      reply(try tracer.trace(responder, foreignService))
+    } catch {
+      var failure = NLTraceReply()
+      failure.error = (error as? TraceRefusal)?.reason ?? "\(error)"
+      reply(failure)
+    }
+  }
+
+  private static func openResponder(_ plan: TracePlan) throws(SystemError) -> Responder? {
+    guard plan.kind != .icmp, let namespace = plan.toNamespace else { return nil }
+    do {
+      return try Responder.open(plan.kind, namespace, plan.destination, plan.port)
+    } catch where error.code == EADDRNOTAVAIL || error.code == ENOENT {
+      return nil                            // not an address of that node after all, or it does not run
+    }
+  }
+
+  private init(_ request: NLTraceRequest, _ plan: TracePlan, _ foreignService: Bool) throws(CaptureError) {
+    self.request = request
+    self.plan = plan
+    let switches = Set(request.nodes.filter { $0.kind == "switch" }.map(\.name))
+    let targets = request.points.filter { !switches.contains($0.node) }.map {
+      CaptureTarget(
+        node: $0.node, interface: $0.interface, namespace: TracePlan.namespace($0.pid), description: $0.description_p)
+    }
+    captures = try CaptureSet(
+      targets,
+      CaptureOptions(
+        filter: plan.filter(foreignService: foreignService), snapLength: Self.snapLength,
+        ringBytes: targets.count > 256 ? 64 << 10 : 256 << 10))
+  }
+
+  /// Whole probes, and of larger packets all headers and what ICMP errors quote.
+  private static let snapLength = 512
+
+  // MARK: Traffic
+
+  private mutating func trace(_ responder: Responder?, _ foreignService: Bool) throws -> NLTraceReply {
+    let start = Self.realtime()
+    let exchange = try makeExchange(responder, foreignService)
+    converse(exchange, responder)
+    settle(exchange, responder)
+    let graph = LabGraph(request, interfaces: observedInterfaces())
+    let flow = TracedFlow(
+      kind: plan.kind, from: plan.from, to: plan.to, probes: exchange.probes, returnByTuple: foreignService)
+    let proof = Prover.prove(flow, observations, graph)
+    var reply = makeReply(proof, exchange)
+    if !request.pcap.isEmpty {
+      try writeEvidence(proof, start)
+      reply.capture = request.pcap
+    }
+    return reply
+  }
+
+  private func makeExchange(_ responder: Responder?, _ foreignService: Bool) throws(TraceRefusal) -> any Exchange {
+    do {
+      switch plan.kind {
+      case .icmp: return try EchoExchange(plan)
+      case .udp: return try DatagramExchange(plan, anyAnswer: foreignService)
+      case .tcp: return try ConnectionExchange(plan, withEcho: responder != nil)
+      }
+    } catch {
+      // The route lookup happens when the socket is connected, before anything is sent.
+      if [ENETUNREACH, EHOSTUNREACH, EACCES, EINVAL, EPERM].contains(error.code) {
+        return RefusedExchange(plan, "\(plan.from): \(error.text)")
+      }
+      throw TraceRefusal(reason: "\(plan.from): \(error)")
+    }
+  }
+
+  private mutating func converse(_ exchange: any Exchange, _ responder: Responder?) {
+    let deadline = EventLoop.clock() + plan.timeoutMilliseconds * 1_000_000
+    while true {
+      let now = EventLoop.clock()
+      exchange.step(now)
+      responder?.step()
+      if exchange.isFinished || now >= deadline { return }
+      wait(exchange, responder, nanoseconds: min(deadline - now, 10_000_000))
+    }
+  }
+
+  private mutating func wait(_ exchange: any Exchange, _ responder: Responder?, nanoseconds: UInt64) {
+    var entries = [pollfd(fd: captures.descriptor, events: Int16(POLLIN), revents: 0)]
+    entries += exchange.descriptors + (responder?.descriptors ?? [])
+    var time = timespec(tv_sec: 0, tv_nsec: Int(nanoseconds))
+    ppoll(&entries, nfds_t(entries.count), &time, nil)
+    if entries[0].revents != 0 { collect(milliseconds: 0) }
+  }
+
+  /// Waits for the packets that are still on their way: until none has come for one and a half round trips, at least
+  /// 3 ms; links with delay make that long, other people's traffic may not make it endless.
+  private mutating func settle(_ exchange: any Exchange, _ responder: Responder?) {
+    let quiet = max(3_000_000, exchange.roundTrip * 3 / 2)
+    let limit = EventLoop.clock() + max(50_000_000, 4 * quiet)
+    var last = EventLoop.clock()
+    while case let now = EventLoop.clock(), now < min(last + quiet, limit) {
+      var entries = [pollfd(fd: captures.descriptor, events: Int16(POLLIN), revents: 0)] + (responder?.descriptors ?? [])
+      var time = timespec(tv_sec: 0, tv_nsec: Int(min(min(last + quiet, limit) - now, 999_999_999)))
+      ppoll(&entries, nfds_t(entries.count), &time, nil)
+      responder?.step()
+      if collect(milliseconds: 0) > 0 { last = EventLoop.clock() }
+    }
+    captures.drain { take($0) }
+  }
+
+  @discardableResult
+  private mutating func collect(milliseconds: Int32) -> Int { captures.poll(milliseconds: milliseconds) { take($0) } }
+
+  private mutating func take(_ frame: CapturedFrame) {
+    guard
+      let observation = Observation(
+        interface: frame.target, time: frame.time, frame: Array(frame.bytes), wireLength: frame.wireLength)
+    else { return }
+    observations.append(observation)
+    wireLengths.append(frame.wireLength)
+  }
+
+  // MARK: Result
+
+  private func observedInterfaces() -> [ObservedInterface] {
+    let counters = captures.statistics()
+    return captures.targets.indices.map { index in
+      let target = captures.targets[index]
+      let place = InterfacePlace(target.node, target.interface)
+      switch captures.states[index] {
+      case .open(let mac):
+        let dropped = counters[index]?.dropped ?? 0
+        return ObservedInterface(place, mac: mac, coverage: dropped == 0 ? .captured : .dropped(dropped))
+      case .down: return ObservedInterface(place, mac: nil, coverage: .down)
+      case .absent: return ObservedInterface(place, mac: nil, coverage: .absent)
+      case .failed(let reason): return ObservedInterface(place, mac: nil, coverage: .failed(reason))
+      }
+    }
+  }
+
+  private func makeReply(_ proof: Proof, _ exchange: any Exchange) -> NLTraceReply {
+    var reply = NLTraceReply()
+    reply.reachable = proof.reachable
+    reply.forward = NLPathReport(proof.forward)
+    reply.return = NLPathReport(proof.back)
+    reply.symmetric = proof.symmetric.message
+    reply.complete = proof.isComplete
+    reply.incompleteBecause = proof.incomplete.joined(separator: "; ")
+    reply.undecidedBecause = proof.undecidedBecause ?? ""
+    var seen: Set<String> = []
+    reply.icmpErrors = (proof.errors + exchange.refusals).filter { seen.insert($0).inserted }
+    let source = exchange.probes.first?.source?.address ?? plan.source
+    if let source { reply.source = source.messageBytes }
+    reply.destination = plan.destination.messageBytes
+    reply.port = UInt32(plan.port)
+    return reply
+  }
+
+  private func writeEvidence(_ proof: Proof, _ start: UInt64) throws {
+    let file = try FileDescriptor.open(request.pcap, O_WRONLY | O_CREAT | O_TRUNC)
+    let counters = captures.statistics()
+    let filter = plan.filter(foreignService: false)
+    let opened = captures.targets.indices.filter { captures.states[$0] != .down && captures.states[$0] != .absent }
+    var blocks = [Int](repeating: -1, count: captures.targets.count)
+    for (block, target) in opened.enumerated() { blocks[target] = block }
+    var writer = PcapngWriter(
+      file.rawValue, PcapngSection(application: "netloom-probe", comment: proof.summary(from: plan.from, to: "\(plan.destination)")),
+      opened.map { index in
+        let target = captures.targets[index]
+        return PcapngWriter.Interface(
+          name: target.name, description: target.description, filter: filter, mac: captures.states[index].mac,
+          snapLength: Self.snapLength)
+      })
+    for index in observations.indices.sorted(by: { (observations[$0].time, $0) < (observations[$1].time, $1) }) {
+      let one = observations[index]
+      one.frame.withUnsafeBytes { bytes in
+        writer.append(
+          interface: blocks[one.interface], time: one.time, wireLength: wireLengths[index], bytes,
+          direction: captures.states[one.interface].direction(one.packet))
+      }
+    }
+    let end = Self.realtime()
+    for (block, target) in opened.enumerated() {
+      guard let counter = counters[target] else { continue }
+      writer.append(statistics: counter, interface: block, start: start, end: end)
+    }
+    try writer.flush()
+  }
+
+  static func realtime() -> UInt64 {
+    var time = timespec()
+    clock_gettime(CLOCK_REALTIME, &time)
+    return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
+  }
+}
+
+extension Proof {
+  /// The verdict in one line, for the capture file.
+  func summary(from: String, to: String) -> String {
+    var text = "netloom: trace \(from) to \(to): "
+    if let reason = undecidedBecause {
+      text += "undecided (\(reason))"
+    } else if reachable {
+      text += "reachable, \(symmetric == .yes ? "symmetric" : symmetric == .no ? "asymmetric" : "no symmetry")"
+    } else {
+      text += "unreachable"
+    }
+    text += "; forward \(forward.path.joined(separator: " > "))"
+    if !back.path.isEmpty { text += "; return \(back.path.joined(separator: " > "))" }
+    return errors.isEmpty ? text : text + "; " + errors.joined(separator: "; ")
+  }
+}
+
+extension CaptureState {
+  var mac: MACAddress? { if case .open(let mac) = self { mac } else { nil } }
+
+  func direction(_ packet: Packet) -> Direction {
+    guard let mac else { return .foreign }
+    return Direction(destination: packet.destinationMAC, source: packet.sourceMAC, interface: mac)
+  }
+}
+
+/// A flow whose first packet the sender's own kernel refused: no route, or a filter.
+private final class RefusedExchange: Exchange {
+  let probes: [FlowProbe]
+  let refusals: [String]
+  let descriptors: [pollfd] = []
+  let isFinished = true
+  let roundTrip: UInt64 = 0
+
+  init(_ plan: TracePlan, _ refusal: String) {
+    refusals = [refusal]
+    probes = [
+      FlowProbe(
+        identity: .nonce(plan.nonce(0)), source: nil,
+        destination: Endpoint(plan.destination, plan.port == 0 ? nil : plan.port), sent: false, answered: false)
+    ]
+  }
+
+  func step(_ now: UInt64) {}
+}

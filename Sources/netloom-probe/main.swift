@@ -1,0 +1,4 @@
+import Glibc
+import Probe
+
+exit(ProbeProgram.main(CommandLine.arguments))
