@@ -1,0 +1,197 @@
+// The agent of one node of a lab: takes desired state from the controller, makes it so, and says what is.
+//
+//   controller ── Desired ──────► Agent ──► Node.apply ──► Ack (applied) or NACK (why, and what was refused)
+//              ── SampleRequest ► Agent ──► Node.sample ──► Sample
+//              ── Query ────────► Agent ──► Node.answer ──► QueryReply
+//              ◄─ Sample, Event ─ Agent ◄── Node.onChange, Node.onEvent
+//
+// Routes and speaker come in any order and are applied as they come. When the controller is away the node goes on as it
+// is; events wait, bounded. After a controller's crash Hello says which versions are applied already.
+//
+// A sample is pushed when the node became idle or a link or session changed: a hint that spares the controller's asking
+// round. What counts for convergence are the waves that it asks for.
+
+internal import ControlProtocol
+internal import CLinux
+import Glibc
+internal import EventLoop
+internal import Netlink
+
+public final class Agent {
+  private let loop: EventLoop
+  private let name: String
+  private let log: Log
+  private let node: Node
+  private let connection: ControllerConnection
+  private let incarnation: UInt64
+  private var applied: [String: UInt64] = [:]
+  private var failed: [String: UInt64] = [:]
+  private var events = EventQueue()
+  /// A change that the controller has not been told of.
+  private var mustTell = false
+  private var mustTellNow = false
+  private lazy var teller = LoopTimer(loop) { [weak self] in self?.tell() }
+  private var tellDelay: UInt64 = 0
+
+  /// Bytes waiting for the controller above which events wait in the bounded queue instead.
+  private static let congestion = 1 << 20
+
+  /// - Parameters:
+  ///   - controllerSocket: path of the controller's socket; it need not exist yet.
+  ///   - name: of the node.
+  ///   - listeners: open listening sockets for the speaker.
+  ///   - namespace: nil: the process stands in the node's namespace. Tests pass one.
+  public init(
+    loop: EventLoop, controllerSocket: String, name: String, listeners: [Int32] = [], log: Log = Log(),
+    namespace: Namespace? = nil
+  ) throws {
+    self.loop = loop
+    self.name = name
+    self.log = log
+    node = try Node(loop: loop, log: log, namespace: namespace, listeners: listeners)
+    connection = ControllerConnection(loop, path: controllerSocket, log: log)
+    var now = timespec()
+    clock_gettime(CLOCK_REALTIME, &now)
+    incarnation = UInt64(now.tv_sec) * 1_000_000_000 + UInt64(now.tv_nsec)
+    node.onEvent = { [weak self] in self?.send($0) }
+    node.onChange = { [weak self] in self?.changed(atOnce: $0) }
+    connection.hello = { [weak self] in self?.hello() ?? NLHello() }
+    connection.onConnect = { [weak self] in self?.connected() }
+    connection.onMessage = { [weak self] in self?.take($0) }
+  }
+
+  /// Connects, now or as soon as there is a controller.
+  public func start() { connection.connect() }
+
+  /// Ends the sessions with Cease and calls `done` when that is written.
+  public func stop(done: @escaping () -> Void) { node.stop(reason: "", done: done) }
+
+  private func hello() -> NLHello {
+    var hello = NLHello()
+    hello.role = .node
+    hello.name = name
+    hello.pid = getpid()
+    hello.incarnation = incarnation
+    hello.applied = applied
+    hello.software = "netloom-node"
+    return hello
+  }
+
+  private func connected() {
+    for event in events.takeAll() { push(event) }
+    changed(atOnce: true)
+  }
+}
+
+// MARK: - What the controller says
+
+extension Agent {
+  private func take(_ envelope: NLFromController) {
+    switch envelope.body {
+    case .desired(let desired): apply(desired, envelope.request)
+    case .sampleRequest(let request): reply(envelope.request) { $0.sample = sample(wave: request.wave) }
+    case .query(let query): reply(envelope.request) { $0.queryReply = node.answer(query) }
+    case .speakerCommand(let command): run(command, envelope.request)
+    case .welcome, .machineCommand, .traceRequest, nil: break
+    }
+  }
+
+  private func apply(_ desired: NLDesired, _ request: UInt64) {
+    var ack = NLAck()
+    ack.version = desired.version
+    do throws(Refusal) {
+      switch desired.resource {
+      case .speaker(let message):
+        ack.type = "speaker"
+        try node.apply(message)
+      case .routes(let message):
+        ack.type = "routes"
+        try node.apply(message)
+      case nil: throw Refusal("", "nothing this agent knows")
+      }
+      applied[ack.type] = desired.version
+      failed[ack.type] = nil
+    } catch {
+      ack.error = error.reason
+      ack.offender = error.offender
+      failed[ack.type] = desired.version
+      node.report("error", error.offender, "\(ack.type) version \(desired.version) refused: \(error.reason)")
+    }
+    reply(request) { $0.ack = ack }
+  }
+
+  private func run(_ command: NLSpeakerCommand, _ request: UInt64) {
+    var ack = NLAck()
+    ack.type = "command"
+    switch command.command {
+    case .reset(let reset):
+      ack.offender = "neighbor \(reset.neighbor)"
+      if node.speaker?.reset(neighbor: reset.neighbor) != true { ack.error = "no such neighbor" }
+    case .refresh(let refresh):
+      ack.offender = "neighbor \(refresh.neighbor)"
+      if node.speaker?.refresh(neighbor: refresh.neighbor) != true {
+        ack.error = "no such neighbor, or no session that can refresh its routes"
+      }
+    case nil: ack.error = "unknown command"
+    }
+    if ack.error.isEmpty { ack.offender = "" }
+    reply(request) { $0.ack = ack }
+  }
+
+  private func reply(_ request: UInt64, _ fill: (inout NLToController) -> Void) {
+    var envelope = NLToController()
+    envelope.request = request
+    fill(&envelope)
+    connection.send(envelope)
+  }
+}
+
+// MARK: - What the node says
+
+extension Agent {
+  private func sample(wave: UInt64) -> NLSample {
+    var sample = node.sample()
+    sample.wave = wave
+    sample.applied = applied
+    sample.failed = failed
+    return sample
+  }
+
+  private func send(_ event: Node.Event) {
+    let message = EventQueue.message(event)
+    if connection.isConnected, connection.queued < Self.congestion { push(message) } else { events.append(message) }
+  }
+
+  private func push(_ event: NLEvent) {
+    var envelope = NLToController()
+    envelope.event = event
+    connection.send(envelope)
+  }
+
+  /// Remembers to tell, soon: changes come in bursts. Told once it is idle, or at once what people wait for.
+  private func changed(atOnce: Bool) {
+    mustTell = true
+    mustTellNow = mustTellNow || atOnce
+    guard !teller.isArmed else { return }
+    tellDelay = EventLoop.milliseconds(1)
+    teller.arm(after: tellDelay)
+  }
+
+  private func tell() {
+    guard connection.isConnected else { return }
+    for event in events.takeAll() { push(event) }
+    let sample = sample(wave: 0)
+    guard mustTell, sample.idle || mustTellNow else { return tellLater() }
+    var envelope = NLToController()
+    envelope.sample = sample
+    connection.send(envelope)
+    mustTellNow = false
+    mustTell = !sample.idle
+    if mustTell { tellLater() }
+  }
+
+  private func tellLater() {
+    tellDelay = min(tellDelay * 2, EventLoop.milliseconds(20))
+    teller.arm(after: tellDelay)
+  }
+}

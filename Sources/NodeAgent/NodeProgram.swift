@@ -1,0 +1,103 @@
+internal import CLinux
+import Glibc
+internal import ControlProtocol
+internal import EventLoop
+
+/// netloom-node: one router's speaker and agent, or a standalone speaker.
+public enum NodeProgram {
+  /// What the command line says.
+  enum Mode: Equatable {
+    case lab(directory: String, node: String)
+    case standalone(file: String, reloadCommand: [String])
+  }
+
+  struct Arguments: Equatable {
+    var mode: Mode
+    var listeners: [Int32] = []
+
+    static let usage = """
+      usage: netloom-node --run DIRECTORY --node NAME [--listen FD[,FD]] [--restarted]
+             netloom-node --standalone FILE [--listen FD[,FD]] [-- RELOAD COMMAND...]
+      """
+
+    /// nil: not understood.
+    init?(_ words: [String]) {
+      var values: [String: String] = [:]
+      var rest = words[...]
+      var reload: [String] = []
+      while let word = rest.popFirst() {
+        switch word {
+        case "--run", "--node", "--listen", "--standalone":
+          guard let value = rest.popFirst() else { return nil }
+          values[word] = value
+        case "--restarted": break  // the kernel's routes say so themselves
+        case "--":
+          reload = Array(rest)
+          rest = []
+        default: return nil
+        }
+      }
+      if let file = values["--standalone"] {
+        mode = .standalone(file: file, reloadCommand: reload)
+      } else if let directory = values["--run"], let node = values["--node"] {
+        mode = .lab(directory: directory, node: node)
+      } else {
+        return nil
+      }
+      guard let list = values["--listen"] else { return }
+      for number in list.split(separator: ",") {
+        guard let descriptor = Int32(number), descriptor > 2 else { return nil }
+        listeners.append(descriptor)
+      }
+    }
+  }
+
+  /// Runs until it is told to end. The result is the exit status.
+  public static func run(_ words: [String]) -> Int32 {
+    let log = Log()
+    guard let arguments = Arguments(words) else {
+      var usage = Array((Arguments.usage + "\n").utf8)
+      _ = write(2, &usage, usage.count)
+      return 2
+    }
+    do {
+      let loop = try EventLoop()
+      let (stop, reload) = try start(arguments, loop, log)
+      var isStopping = false
+      try loop.onSignals([SIGTERM, SIGINT, SIGHUP]) { signal in
+        if signal == SIGHUP { return reload() }
+        guard !isStopping else { return loop.stop() }
+        isStopping = true
+        log.info("told to end")
+        // A neighbor that takes nothing any more must not keep us.
+        loop.after(EventLoop.milliseconds(2000)) { loop.stop() }
+        stop { loop.stop() }
+      }
+      try loop.run()
+      return 0
+    } catch {
+      log.error("\(error)")
+      return error is Refusal ? 2 : 3
+    }
+  }
+
+  /// Ends the process at once, without running what other threads still need.
+  public static func exit(_ status: Int32) -> Never { _exit(status) }
+
+  private static func start(
+    _ arguments: Arguments, _ loop: EventLoop, _ log: Log
+  ) throws -> (stop: (@escaping () -> Void) -> Void, reload: () -> Void) {
+    switch arguments.mode {
+    case .lab(let directory, let node):
+      let agent = try Agent(
+        loop: loop, controllerSocket: RunDirectory(path: directory).controllerSocket, name: node, listeners: arguments.listeners,
+        log: log)
+      agent.start()
+      return ({ agent.stop(done: $0) }, {})
+    case .standalone(let file, let reloadCommand):
+      let speaker = try Standalone(
+        loop: loop, log: log, path: file, reloadCommand: reloadCommand, listeners: arguments.listeners)
+      return ({ speaker.stop(done: $0) }, { speaker.reload() })
+    }
+  }
+}

@@ -1,0 +1,5 @@
+import NodeAgent
+
+// The whole program is NodeAgent's, where tests reach it.
+let status = NodeProgram.run(Array(CommandLine.arguments.dropFirst()))
+NodeProgram.exit(status)
