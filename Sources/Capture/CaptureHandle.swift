@@ -57,11 +57,14 @@ struct CaptureHandle: ~Copyable {
     guard pcap_setfilter(pcap, &program) == 0 else { throw .failed(String(cString: pcap_geterr(pcap))) }
   }
 
-  /// Hands over what is in the ring, in order, without waiting.
-  borrowing func drain(_ target: Int, _ body: (CapturedFrame) -> Void) {
+  /// Hands over what is in the ring, in order, without waiting; at most `limit` packets, so that one busy interface
+  /// cannot keep its reader for ever.
+  borrowing func drain(_ target: Int, limit: Int32, _ body: (CapturedFrame) -> Void) {
     withoutActuallyEscaping(body) { body in
       let sink = FrameSink(target: target, body: body)
-      _ = pcap_dispatch(pcap, -1, forwardFrame, Unmanaged.passUnretained(sink).toOpaque().assumingMemoryBound(to: UInt8.self))
+      _ = pcap_dispatch(
+        pcap, limit, forwardFrame,
+        Unmanaged.passUnretained(sink).toOpaque().assumingMemoryBound(to: UInt8.self))
       withExtendedLifetime(sink) {}
     }
   }

@@ -52,7 +52,7 @@ public final class CaptureSet {
     let count = epoll_wait(descriptor, &ready, Int32(ready.count), milliseconds)
     var frames = 0
     for index in 0..<max(0, Int(count)) {
-      handles.drain(Int(ready[index].data.u64)) {
+      handles.drain(Int(ready[index].data.u64), limit: 4096) {
         frames += 1
         body($0)
       }
@@ -60,12 +60,12 @@ public final class CaptureSet {
     return frames
   }
 
-  /// Hands over everything that every ring holds now.
+  /// Hands over everything that every ring holds now (no ring holds more than 65,536 packets).
   @discardableResult
   public func drain(_ body: (CapturedFrame) -> Void) -> Int {
     var frames = 0
     for index in targets.indices {
-      handles.drain(index) {
+      handles.drain(index, limit: 65536) {
         frames += 1
         body($0)
       }
@@ -129,7 +129,9 @@ private final class HandleTable: @unchecked Sendable {  // proof: workers write 
 
   func descriptor(_ index: Int) -> Int32? { slots[index]?.descriptor }
 
-  func drain(_ index: Int, _ body: (CapturedFrame) -> Void) { slots[index]?.drain(index, body) }
+  func drain(_ index: Int, limit: Int32, _ body: (CapturedFrame) -> Void) {
+    slots[index]?.drain(index, limit: limit, body)
+  }
 
   func statistics(_ index: Int) -> CaptureStatistics? { slots[index]?.statistics() }
 

@@ -80,11 +80,18 @@ public struct Prover {
     }
   }
 
-  /// A probe that was answered has been to its destination and back: both ways must be there, whole.
+  /// A probe that was answered has been to its destination and back: both ways must be there, whole, and the way back
+  /// must begin where the way there ended.
   private mutating func checkAnswers() {
     for (index, probe) in flow.probes.enumerated() where probe.answered {
-      for way in [Way.forward, .back] where !journeys.contains(where: { $0.probe == index && $0.way == way && $0.delivered }) {
-        incomplete.append("the answer came, but its \(way == .forward ? "forward" : "return") path was not seen whole")
+      let mine = journeys.filter { $0.probe == index && $0.delivered }
+      let there = mine.filter { $0.way == .forward }
+      let andBack = mine.filter { $0.way == .back }
+      if there.isEmpty { incomplete.append("the answer came, but its forward path was not seen whole") }
+      if andBack.isEmpty { incomplete.append("the answer came, but its return path was not seen whole") }
+      let ends = Set(there.compactMap(\.visits.last?.node))
+      if !there.isEmpty, let stray = andBack.compactMap(\.visits.first?.node).first(where: { !ends.contains($0) }) {
+        incomplete.append("the answer was first seen leaving \(stray), where the forward path does not end")
       }
     }
   }

@@ -108,8 +108,7 @@ final class ConnectionExchange: Exchange {
     case .connecting: finishHandshake(index, now)
     case .echo(let received): receiveEcho(index, received, now)
     case .closing(let limit):
-      let ended = (try? ProbeSocket.receive(connections[index].file))?.map(\.isEmpty) ?? (now >= limit)
-      if ended { end(index) }
+      if now >= limit || streamEnded(connections[index].file) { end(index) }
     case .ended: break
     }
   }
@@ -150,6 +149,18 @@ final class ConnectionExchange: Exchange {
   private func finish(_ index: Int, _ now: UInt64) {
     shutdown(connections[index].file, Int32(SHUT_WR))
     connections[index].phase = .closing(until: now + 2 * roundTrip + 50_000_000)
+  }
+
+  /// Reads what is there: true at the end of the stream and after an error.
+  private func streamEnded(_ file: Int32) -> Bool {
+    do {
+      while let bytes = try ProbeSocket.receive(file) {
+        if bytes.isEmpty { return true }
+      }
+      return false
+    } catch {
+      return true
+    }
   }
 
   private func end(_ index: Int) {

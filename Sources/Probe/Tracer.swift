@@ -18,7 +18,8 @@ public struct Tracer {
   private let plan: TracePlan
   private var observations: [Observation] = []
   private var wireLengths: [Int] = []
-  private var captures: CaptureSet
+  private let captures: CaptureSet
+  private let filter: String
 
   /// Carries out a request. The reply is handed over as soon as it is known; closing captures takes a little longer.
   /// A reply with `error` set says that there was no trace at all.
@@ -28,7 +29,8 @@ public struct Tracer {
       let responder = try openResponder(plan)
       let foreignService = plan.kind == .udp && responder == nil
       var tracer = try Tracer(request, plan, foreignService)
-      reply(try tracer.trace(responder, foreignService))
+      let result = try tracer.trace(responder, foreignService)
+      withExtendedLifetime(tracer) { reply(result) }
     } catch {
       var failure = NLTraceReply()
       failure.error = (error as? TraceRefusal)?.reason ?? "\(error)"
@@ -53,10 +55,11 @@ public struct Tracer {
       CaptureTarget(
         node: $0.node, interface: $0.interface, namespace: TracePlan.namespace($0.pid), description: $0.description_p)
     }
+    filter = plan.filter(foreignService: foreignService)
     captures = try CaptureSet(
       targets,
       CaptureOptions(
-        filter: plan.filter(foreignService: foreignService), snapLength: Self.snapLength,
+        filter: filter, snapLength: Self.snapLength,
         ringBytes: targets.count > 256 ? 64 << 10 : 256 << 10))
   }
 
@@ -184,7 +187,6 @@ public struct Tracer {
   private func writeEvidence(_ proof: Proof, _ start: UInt64) throws {
     let file = try FileDescriptor.open(request.pcap, O_WRONLY | O_CREAT | O_TRUNC)
     let counters = captures.statistics()
-    let filter = plan.filter(foreignService: false)
     let opened = captures.targets.indices.filter { captures.states[$0] != .down && captures.states[$0] != .absent }
     var blocks = [Int](repeating: -1, count: captures.targets.count)
     for (block, target) in opened.enumerated() { blocks[target] = block }
