@@ -19,9 +19,9 @@ public struct ExecRequest: Sendable {
   /// A node; "": the lab's own context, its namespaces without any node's.
   public var node: String
   public var argv: [String]
-  /// KEY=VALUE, on top of the lab's.
+  /// KEY=VALUE: all that it gets, beside what the node's `env` says.
   public var environment: [String]
-  /// "": the node's working directory.
+  /// Where it starts; `/` where the lab does not see that directory.
   public var directory: String
   /// Its stdin, stdout and stderr.
   public var descriptors: [Int32] = [0, 1, 2]
@@ -29,7 +29,7 @@ public struct ExecRequest: Sendable {
   public var wantsTerminal: Bool
 
   public init(
-    node: String, argv: [String], environment: [String] = [], directory: String = "", wantsTerminal: Bool = true
+    node: String, argv: [String], environment: [String], directory: String, wantsTerminal: Bool = true
   ) {
     self.node = node
     self.argv = argv

@@ -26,15 +26,17 @@ enum HostPrograms {
     return Finding(feature: name, available: true, need: .optional, meaning: version(of: path, arguments) ?? path)
   }
 
-  /// The first line that the program prints about itself.
+  /// The first line with a number like 2.0 that the program prints about itself.
   private static func version(of path: String, _ arguments: String) -> String? {
     guard let stream = popen("'\(path)' \(arguments) 2>&1 </dev/null", "r") else { return nil }
     defer { pclose(stream) }
     var line = [CChar](repeating: 0, count: 256)
-    guard fgets(&line, Int32(line.count), stream) != nil else { return nil }
-    let text = line.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }
-    let words = String(decoding: text, as: UTF8.self).split(whereSeparator: \.isWhitespace)
-    return words.isEmpty ? nil : words.prefix(6).joined(separator: " ")
+    while fgets(&line, Int32(line.count), stream) != nil {
+      let text = String(decoding: line.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+      guard text.contains(/[0-9]\.[0-9]/) else { continue }
+      return text.split(whereSeparator: \.isWhitespace).prefix(6).joined(separator: " ")
+    }
+    return nil
   }
 
   private static func ownPrograms() -> [Finding] {

@@ -47,7 +47,7 @@ struct KernelQuestion: ~Copyable {
       mnl_attr_put_u32(message, UInt16(NHA_ID), 1)
       mnl_attr_put(message, UInt16(NHA_BLACKHOLE), 0, nil)
     }
-    return error == 0
+    return error != EOPNOTSUPP && error != EPERM
   }
 
   private let create = UInt16(NLM_F_CREATE | NLM_F_EXCL)

@@ -10,7 +10,7 @@ struct CaptureCommand: ParsableCommand {
     abstract: "Capture on many interfaces at once: one merged pcapng, or a line per packet.",
     discussion: """
       EXAMPLES:
-        netloom capture                                        every interface, a line per packet
+        netloom capture                             a line per packet, everywhere
         netloom capture isp1 customer:eth1 -f "tcp port 179" --for 10s
         netloom capture -w lab.pcapng                          until Ctrl-C
         netloom capture isp1 -w - | wireshark -k -i -
@@ -52,7 +52,9 @@ struct CaptureCommand: ParsableCommand {
     let selection = references.map(\.name)
     let found = try waitFor { try await target.naming { try await $0.capturePoints(selection) } }
     guard !found.isEmpty else { throw LabError(.didNotHold, "there is no interface to capture on") }
-    var request = ExecRequest(node: "", argv: try arguments(found), wantsTerminal: false)
+    var request = ExecRequest(
+      node: "", argv: try arguments(found), environment: Output.environment, directory: Output.currentDirectory,
+      wantsTerminal: false)
     let file = try write.flatMap { $0 == "-" ? nil : try Self.create($0) }
     if let file { request.descriptors = [0, file, 2] }
     throw Exit(code: try target.run(request))

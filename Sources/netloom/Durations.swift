@@ -36,7 +36,11 @@ func fixed(_ value: Double, _ places: Int) -> String {
 /// `340 ms`, `1.27 s`, `4m 10s`, `3h 12m`
 func spoken(seconds: Double) -> String {
   if seconds < 1 { return "\(fixed(seconds * 1000, 0)) ms" }
-  if seconds < 60 { return "\(fixed(seconds, 2)) s" }
-  let whole = Int(seconds)
-  return whole < 3600 ? "\(whole / 60)m \(whole % 60)s" : "\(whole / 3600)h \(whole % 3600 / 60)m"
+  return seconds < 60 ? "\(fixed(seconds, 2)) s" : spoken(wholeSeconds: Int(seconds))
+}
+
+/// `12 s`, `4m 10s`, `3h 12m`
+func spoken(wholeSeconds seconds: Int) -> String {
+  if seconds < 60 { return "\(seconds) s" }
+  return seconds < 3600 ? "\(seconds / 60)m \(seconds % 60)s" : "\(seconds / 3600)h \(seconds % 3600 / 60)m"
 }

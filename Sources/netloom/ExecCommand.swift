@@ -38,7 +38,9 @@ struct ExecCommand: ParsableCommand {
       let hint = nearest(to: target.name, in: names).map { "did you mean \($0)?" } ?? "see: netloom status"
       throw LabError(.usage, "lab \(target.lab.name) has no node \(target.name); \(hint)")
     }
-    throw Exit(code: try target.lab.run(ExecRequest(node: target.name, argv: command)))
+    let request = ExecRequest(
+      node: target.name, argv: command, environment: Output.environment, directory: Output.currentDirectory)
+    throw Exit(code: try target.lab.run(request))
   }
 
   /// Everything after NODE arrives unparsed. What stands before `--` is ours if it is an option of ours, otherwise the

@@ -43,8 +43,11 @@ enum Failure {
   }
 }
 
-/// The name that was probably meant: at most a third of its letters differ (Levenshtein distance); nil: none is near.
+/// The name that was probably meant: the only one that begins like it, or one of which at most a third of the letters
+/// differ (Levenshtein distance); nil: none is near.
 func nearest(to name: String, in names: [String]) -> String? {
+  let longer = names.filter { name.count > 1 && $0.hasPrefix(name) }
+  if longer.count == 1 { return longer[0] }
   let ranked = names.map { (name: $0, distance: distance(name, $0)) }
   guard let best = ranked.min(by: { ($0.distance, $0.name) < ($1.distance, $1.name) }) else { return nil }
   return best.distance <= max(1, name.count / 3) ? best.name : nil

@@ -43,7 +43,7 @@ struct ListCommand: ParsableCommand {
       let running = lab.state == .running
       table.add(
         lab.name, lab.state.rawValue, lab.pid.map { "\($0)" },
-        running ? spoken(seconds: Double(max(0, now - lab.startedAt))) : nil, lab.directory.path)
+        running ? spoken(wholeSeconds: max(0, now - lab.startedAt)) : nil, lab.directory.path)
     }
     table.paint = { row, column, text in
       guard column == 1 else { return text }

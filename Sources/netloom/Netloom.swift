@@ -8,10 +8,10 @@ struct Netloom: ParsableCommand {
     abstract: "A network of real routers on plain Linux, and the proof of where every packet went.",
     discussion: """
       EXAMPLES:
-        netloom up topologies/dual-isp.yaml      build the lab, return when it has converged
+        netloom up topologies/dual-isp.yaml     build, return when converged
         netloom trace h1 web --proto tcp --port 80
-        netloom explain isp2 203.0.113.0/24      why that path won, rule by rule
-        netloom test topologies/dual-isp.yaml    run the file's tests in a lab of their own
+        netloom explain isp2 203.0.113.0/24     why that path won, rule by rule
+        netloom test topologies/dual-isp.yaml   the tests, in a lab of their own
         netloom down
       """,
     version: version,

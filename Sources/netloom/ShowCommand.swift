@@ -10,7 +10,7 @@ struct ShowCommand: AsyncParsableCommand {
     discussion: """
       EXAMPLES:
         netloom show routes customer                      the kernel's table
-        netloom show bgp customer 198.51.100.0/24         every path; > best, = beside the best
+        netloom show bgp customer 198.51.100.0/24         every path
         netloom show bgp customer --neighbor isp1         what isp1 sent
         netloom show neighbors customer
         netloom show links customer -o json

@@ -35,28 +35,23 @@ struct SpeakerCommand: ParsableCommand {
     let speaker = try Files.value(of: SpeakerFile.load(path: file))
     let bytes: [UInt8] = try speakerConfig(of: speaker).serializedBytes()
     if let lower { return try Self.write(bytes, to: lower) }
-    let program = try Programs.own("netloom-node")
     let path = try Self.privateFile()
     try Self.write(bytes, to: path)
-    // This process becomes the speaker, so that signals reach it directly. On SIGHUP it lowers the file by this
-    // program again.
-    let netloom = try Programs.own("netloom")
+    // This process becomes the speaker, so that signals reach it directly. On SIGHUP it runs the command after `--`,
+    // which inherits the memory file and lowers the user's file into it again.
     try Programs.become([
-      program, "--standalone", path, "--reload", netloom, Paths.absolute(file),
+      try Programs.own("netloom-node"), "--standalone", path, "--", try Programs.own("netloom"), "speaker",
+      Paths.absolute(file), "--lower", path,
     ])
   }
 
-  /// A file of this user's alone: it holds the sessions' passwords.
+  /// In memory, and gone with its last reader: it holds the sessions' passwords.
   private static func privateFile() throws(LabError) -> String {
-    let directory = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
-    var template = Array("\(directory)/netloom-speaker-XXXXXX".utf8CString)
-    let descriptor = mkstemp(&template)
-    let path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    let descriptor = memfd_create("netloom-speaker", 0)
     guard descriptor >= 0 else {
-      throw LabError(.environment, "cannot make a file in \(directory): \(String(cString: strerror(errno)))")
+      throw LabError(.environment, "cannot make a file in memory: \(String(cString: strerror(errno)))")
     }
-    close(descriptor)
-    return path
+    return "/proc/self/fd/\(descriptor)"
   }
 
   private static func write(_ bytes: [UInt8], to path: String) throws(LabError) {

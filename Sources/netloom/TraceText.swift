@@ -14,12 +14,12 @@ struct TraceText {
     var lines = [heading]
     lines += way("forward", trace.forward)
     lines += way("return", trace.return)
+    lines.append("")
     lines += trace.icmpErrors.map { palette.yellow("answered: ") + $0 }
     if let divergence = trace.divergence {
       lines.append(
         "the way back leaves the way there at \(palette.bold(divergence.node)): it chose its path to "
           + "\(divergence.prefix) by \(palette.bold(divergence.because)) (\(divergence.detail))")
-      lines.append("")
     }
     lines.append(verdict)
     if let capture = trace.capture { lines.append("capture: \(capture)") }

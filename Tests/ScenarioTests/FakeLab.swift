@@ -1,0 +1,158 @@
+import NorthboundAPI
+import NorthboundClient
+import Synchronization
+import Testing
+import Topology
+
+@testable import Scenario
+
+/// A lab that answers from a script and remembers what it was asked. What a test does not script is refused.
+final class FakeLab: LabAPI {
+  struct Script: Sendable {
+    var status: Status?
+    /// One after the other; the last one stays.
+    var traces: [Trace] = []
+    var convergence = [Convergence(converged: true, convergedBy: .counters, afterMs: 1, reasons: [])]
+    var bgp: [BGPRoute] = []
+    var routes: [KernelRoute] = []
+    var exec: ExecResult?
+    var noTransit: NoTransitResult?
+    /// Every question fails: the lab is gone.
+    var isGone = false
+  }
+
+  private struct State {
+    var script: Script
+    var asked: [String] = []
+  }
+
+  private let state: Mutex<State>
+
+  init(_ script: Script) { state = Mutex(State(script: script)) }
+
+  var asked: [String] { state.withLock { $0.asked } }
+
+  private func answer<Value>(_ question: String, _ value: (inout Script) -> Value?) throws -> Value {
+    try state.withLock { state in
+      state.asked.append(question)
+      if state.script.isGone { throw ClientError.unreachable(socket: "api.sock", reason: "connection refused") }
+      guard let value = value(&state.script) else { throw APIError(code: "not-found", message: "no \(question)") }
+      return value
+    }
+  }
+
+  func status() throws -> Status { try answer("status") { $0.status } }
+  func progress(seen: UInt64, wait: Duration) throws -> Progress { try answer("progress") { _ in nil } }
+  func topology() throws -> LabTopology { try answer("topology") { _ in nil } }
+
+  func converged(within limit: Duration) throws -> Convergence {
+    try answer("converged") { $0.convergence.count > 1 ? $0.convergence.removeFirst() : $0.convergence.first }
+  }
+
+  func events(since: UInt64) throws -> [LabEvent] { try answer("events") { _ in [] } }
+
+  func routes(of node: String, prefix: String?) throws -> [KernelRoute] {
+    try answer("routes \(node)") { $0.routes }
+  }
+
+  func bgp(of node: String, prefix: String?, neighbor: String?, limit: UInt32, offset: UInt32) throws -> BGPTable {
+    try answer("bgp \(node)") { BGPTable(node: node, total: UInt64($0.bgp.count), routes: $0.bgp) }
+  }
+
+  func neighbors(of node: String) throws -> [NeighborDetail] { try answer("neighbors") { _ in nil } }
+  func links(of node: String) throws -> [LinkDetail] { try answer("links") { _ in nil } }
+  func explain(node: String, prefix: String) throws -> RouteExplanation { try answer("explain") { _ in nil } }
+
+  func trace(_ query: TraceQuery) throws -> Trace {
+    try answer("trace \(query.from) \(query.to)") { $0.traces.count > 1 ? $0.traces.removeFirst() : $0.traces.first }
+  }
+
+  func capturePoints(_ selection: [String]) throws -> [CapturePointInfo] { try answer("capture") { _ in nil } }
+  func exec(_ command: ExecCommand, in node: String) throws -> ExecResult { try answer("exec \(node)") { $0.exec } }
+
+  func fault(_ command: FaultCommand) throws {
+    try answer("fault \(command.kind) \(command.targets.joined(separator: " "))") { _ in () }
+  }
+
+  func mend() throws { try answer("mend") { _ in () } }
+  func noTransit(_ query: NoTransitQuery) throws -> NoTransitResult { try answer("no-transit") { $0.noTransit } }
+}
+
+/// A clock that only sleeping moves.
+final class SleepClock: Clock {
+  struct Instant: InstantProtocol {
+    var offset: Duration
+    func advanced(by duration: Duration) -> Instant { Instant(offset: offset + duration) }
+    func duration(to other: Instant) -> Duration { other.offset - offset }
+    static func < (a: Instant, b: Instant) -> Bool { a.offset < b.offset }
+  }
+
+  private let time = Mutex(Instant(offset: .zero))
+  var now: Instant { time.withLock { $0 } }
+  var minimumResolution: Duration { .nanoseconds(1) }
+  func sleep(until deadline: Instant, tolerance: Duration?) { time.withLock { $0 = max($0, deadline) } }
+}
+
+/// The lab of the pictures in these tests, with whatever tests are given.
+///
+///     h1 ── customer ──┬── isp1
+///                      └── isp2
+func lab(tests: String = "tests: []") throws -> ResolvedLab {
+  let text = """
+    name: small
+    topology:
+      nodes:
+        h1: {kind: host}
+        customer: {kind: router, asn: 64500, networks: [203.0.113.0/24]}
+        isp1: {kind: router, asn: 64496}
+        isp2: {kind: router, asn: 64497}
+        plain: {kind: router}
+      links:
+        - {endpoints: ["h1:eth1", "customer:eth3"]}
+        - {endpoints: ["customer:eth1", "isp1:eth7"], relation: customer-provider}
+        - {endpoints: ["customer:eth2", "isp2:eth1"], relation: customer-provider}
+        - {endpoints: ["isp1:eth2", "plain:eth1"]}
+    \(tests)
+    """
+  let parsed = TopologyFile.parse(text: text, file: "small.yaml", baseDirectory: "/")
+  return try #require(parsed.value, "\(parsed.diagnostics)")
+}
+
+/// The only step of the only test.
+func step(_ text: String) throws -> TestStep {
+  let lines = text.split(separator: "\n").map { "      \($0)" }.joined(separator: "\n")
+  let lab = try lab(tests: "tests:\n  - name: t\n    steps:\n\(lines)")
+  return try #require(lab.tests.first?.steps.first)
+}
+
+func trace(
+  forward: [String], back: [String] = [], reachable: Bool = true, symmetric: Bool? = nil, complete: Bool = true,
+  undecided: String? = nil
+) -> Trace {
+  func path(_ nodes: [String]) -> TracedPath {
+    TracedPath(path: nodes, hops: [], paths: [], packets: 1, lost: 0, lastSeen: nil)
+  }
+  return Trace(
+    flow: TracedFlow(from: "h1", to: "isp1", proto: "icmp", port: nil, source: nil, destination: nil),
+    reachable: reachable, symmetric: symmetric, forward: path(forward), return: path(back), divergence: nil,
+    complete: complete, undecided: undecided, icmpErrors: [], capture: nil)
+}
+
+func path(
+  _ prefix: String, best: Bool = true, multipath: Bool = false, via node: String? = nil, address: String? = nil,
+  asPath: [UInt32] = [], because: String? = nil, unusable: String? = nil
+) -> BGPRoute {
+  BGPRoute(
+    prefix: prefix, best: best, multipath: multipath, usable: unusable == nil, unusableBecause: unusable,
+    neighbor: node, nextHop: address, nextHopNode: node, asPath: asPath,
+    asPathText: asPath.map(String.init).joined(separator: " "), origin: "igp", med: nil, localPref: 100, weight: 0,
+    communities: [], largeCommunities: [], otc: nil, because: because, igpCost: nil, stale: false, rejected: false,
+    originatorID: nil, clusterList: [])
+}
+
+func kernelRoute(_ prefix: String, via nodes: String...) -> KernelRoute {
+  KernelRoute(
+    prefix: prefix, kind: "unicast",
+    nextHops: nodes.map { RouteNextHop(address: "10.0.0.1", interface: "eth1", node: $0, weight: 1) }, proto: "bgp",
+    metric: 0)
+}
