@@ -20,6 +20,8 @@ public struct SpeakerConfiguration: Sendable, Hashable {
   public var listenPort: UInt16 = 0
   /// Open the listening sockets here; false: they are passed to `Speaker`.
   public var opensListener = false
+  /// What to listen on then; empty: every address of both families.
+  public var listenAddresses: [IPAddress] = []
 
   public init(table: TableSettings) { self.table = table }
 }

@@ -102,18 +102,30 @@ extension Session {
     drop(connection, .sent(notification), from: &opening, now)
   }
 
-  /// The connection is no more; our own attempts go on.
+  /// The connection is no more; our own attempts go on, but not against the peer's that is on its way.
   private mutating func drop(
     _ connection: Connection, _ loss: SessionLoss, from opening: inout Opening, _ now: Instant
   ) {
-    if case .open(let handshake) = opening.outgoing, handshake.connection == connection {
-      lastLoss = loss
-      opening.outgoing = pause(now)
-    } else if let incoming = opening.incoming, incoming.connection == connection {
-      lastLoss = loss
+    guard opening.handshake(connection) != nil else { return }
+    if !loss.isCollision { lastLoss = loss }
+    if let incoming = opening.incoming, incoming.connection == connection {
       opening.incoming = nil
       if opening.outgoing == .none { opening.outgoing = pause(now) }
+    } else if opening.incoming == nil {
+      opening.outgoing = pause(now)
+    } else {
+      opening.outgoing =
+        parameters.isPassive
+        ? .none : .waiting(until: now.adding(milliseconds: parameters.timers.connectRetryMilliseconds))
     }
+  }
+
+  /// A connection that was held back for another has nothing to wait for when that one is gone.
+  mutating func release(_ phase: Phase, _ now: Instant, _ actions: inout [SessionAction]) -> Phase {
+    guard case .opening(let opening) = phase, let handshake = opening.handshakes.first,
+      opening.handshakes.count == 1, case .held(let agreement, let isConfirmed, _) = handshake.stage
+    else { return phase }
+    return confirm(handshake, agreement, isConfirmed: isConfirmed, opening, now, &actions)
   }
 
   // MARK: Messages

@@ -41,7 +41,7 @@ public struct Session: Sendable {
   var stale: Stale?
   var backoff = Backoff()
   /// Also while Idle for another reason.
-  var isLinkUp = true
+  public internal(set) var isLinkUp = true
   private var wakeAt: Instant?
 
   enum Phase: Sendable, Hashable {
@@ -123,6 +123,9 @@ public struct Session: Sendable {
   /// Families with routes of an earlier session (RFC 4724).
   public var staleFamilies: FamilySet { stale?.families ?? [] }
 
+  /// Idle, and nothing but `start` changes that.
+  public var isStopped: Bool { phase == .idle(.stopped) }
+
   /// Idle because the neighbor sent more prefixes than it may.
   public var isHeldDown: Bool { phase == .idle(.tooManyPrefixes) }
 }
@@ -147,7 +150,7 @@ extension Session {
     expireStale(event, now, &actions)
     switch phase {
     case .idle(let idle): phase = handle(idle, event, now, &actions)
-    case .opening(let opening): phase = handle(opening, event, now, &actions)
+    case .opening(let opening): phase = release(handle(opening, event, now, &actions), now, &actions)
     case .established(let established): phase = handle(established, event, now, &actions)
     }
     if let due = nextDeadline, wakeAt.map({ due < $0 }) ?? true {

@@ -78,6 +78,16 @@ public enum SessionLoss: Sendable, Hashable {
   case linkDown
 }
 
+extension SessionLoss {
+  /// One connection of two was given up: nothing is wrong.
+  var isCollision: Bool {
+    switch self {
+    case .sent(let notification), .received(let notification): notification.code == .collisionResolution
+    case .connectionLost, .linkDown: false
+    }
+  }
+}
+
 extension SessionLoss: CustomStringConvertible {
   public var description: String {
     switch self {

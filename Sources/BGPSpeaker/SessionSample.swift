@@ -2,17 +2,6 @@ public import BGPCore
 public import BGPWire
 public import NetTypes
 
-/// Address and port of one end of a TCP connection.
-public struct Endpoint: Sendable, Hashable {
-  public var address: IPAddress
-  public var port: UInt16
-
-  public init(address: IPAddress, port: UInt16) {
-    self.address = address
-    self.port = port
-  }
-}
-
 /// The whole speaker between two events of its loop.
 public struct SpeakerSample: Sendable {
   public var isIdle: Bool
