@@ -61,6 +61,11 @@ public struct CaptureStatistics: Sendable, Equatable {
   public var received: UInt64
   /// Of those, packets that found no room in the ring.
   public var dropped: UInt64
+
+  public init(received: UInt64, dropped: UInt64) {
+    self.received = received
+    self.dropped = dropped
+  }
 }
 
 /// One packet as the kernel handed it over; the bytes are valid only during the call that passes it.

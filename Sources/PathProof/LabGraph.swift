@@ -65,12 +65,13 @@ public struct LabGraph: Sendable {
     self.interfaces = interfaces
     self.nodes = Dictionary(nodes.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
     var sets = DisjointPlaces()
-    for (a, b) in links { sets.join(sets.key(a), sets.key(b)) }
+    for (a, b) in links { sets.join(a, b) }
     for node in nodes where node.isSwitch {
       let ports = links.flatMap { [$0.0, $0.1] }.filter { $0.node == node.name }
-      for port in ports.dropFirst() { sets.join(sets.key(ports[0]), sets.key(port)) }
+      for port in ports.dropFirst() { sets.join(ports[0], port) }
     }
-    let roots = interfaces.map { sets.root(sets.key($0.place)) }
+    let keys = interfaces.map { sets.key($0.place) }   // an interface on no link gets a segment of its own
+    let roots = keys.map { sets.root($0) }
     segments = roots
     var members = [[Int]](repeating: [], count: (roots.max() ?? -1) + 1)
     for (index, root) in roots.enumerated() { members[root].append(index) }
@@ -111,5 +112,9 @@ private struct DisjointPlaces {
     return current
   }
 
-  mutating func join(_ a: Int, _ b: Int) { parents[root(a)] = root(b) }
+  mutating func join(_ a: InterfacePlace, _ b: InterfacePlace) {
+    let first = key(a)
+    let second = key(b)
+    parents[root(first)] = root(second)
+  }
 }

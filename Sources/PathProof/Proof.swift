@@ -48,6 +48,11 @@ public struct PathReport: Sendable, Equatable {
 public struct CountedPath: Sendable, Equatable {
   public var path: [String]
   public var packets: Int
+
+  public init(path: [String], packets: Int) {
+    self.path = path
+    self.packets = packets
+  }
 }
 
 /// A node on a path.
@@ -66,6 +71,11 @@ public struct Rewrite: Sendable, Equatable {
   public struct Change: Sendable, Equatable {
     public var from: Endpoint
     public var to: Endpoint
+
+    public init(from: Endpoint, to: Endpoint) {
+      self.from = from
+      self.to = to
+    }
   }
   public var source: Change?
   public var destination: Change?

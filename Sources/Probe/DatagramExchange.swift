@@ -22,6 +22,12 @@ final class DatagramExchange: Exchange {
       var opened: [(Int32, Endpoint)] = []
       for _ in 0..<plan.count {
         let file = try ProbeSocket.make(plan.destination.family, SOCK_DGRAM)
+        // Without it a connected socket hears only of closed ports (udp(7)).
+        if plan.destination.family == .ipv4 {
+          try ProbeSocket.set(file.rawValue, Int32(IPPROTO_IP), IP_RECVERR, 1)
+        } else {
+          try ProbeSocket.set(file.rawValue, Int32(IPPROTO_IPV6), IPV6_RECVERR, 1)
+        }
         if let source = plan.source { try ProbeSocket.bind(file.rawValue, source, 0) }
         try ProbeSocket.connect(file.rawValue, plan.destination, plan.port)
         let name = try ProbeSocket.name(file.rawValue)

@@ -74,7 +74,8 @@ import Testing
     #expect(packet.ip?.proto == .udp)
     #expect(packet.ip?.identification == 42)
     #expect(packet.ip?.moreFragments == true)
-    #expect(packet.transport == .udp(UDPHeader(sourcePort: 12345, destinationPort: 53, length: 1)))
+    guard case .udp(let header) = packet.transport else { return #expect(Bool(false)) }
+    #expect(header.sourcePort == 12345 && header.destinationPort == 53 && header.length == 1)
     #expect(Array(frame[packet.payload]) == [5])
   }
 
@@ -114,7 +115,7 @@ import Testing
     Frames.ethernet(
       0x0800, Frames.ipv4(6, Frames.tcp(flags: 2, options: [2, 4, 5, 0xB4], data: [1, 2, 3]), options: [0x94, 4, 0, 0])),
     Frames.ethernet(0x0800, Frames.ipv4(17, Frames.udp([1, 2, 3]))),
-    Frames.ethernet(0x0800, Frames.ipv4(1, Frames.icmp(11, 0, Frames.ipv4(6, Frames.tcp(flags: 2)), ))),
+    Frames.ethernet(0x0800, Frames.ipv4(1, Frames.icmp(11, 0, Frames.ipv4(6, Frames.tcp(flags: 2))))),
     Frames.ethernet(0x86DD, Frames.ipv6(0, [60, 0, 1, 4, 0, 0, 0, 0, 44, 0, 0, 0, 0, 0, 0, 0, 17, 0, 0, 1, 0, 0, 0, 1] + Frames.udp([1]))),
     Frames.ethernet(0x86DD, Frames.ipv6(58, Frames.icmp(1, 4, Frames.ipv6(6, Frames.tcp(flags: 2))))),
     Frames.ethernet(0x8100, [0, 5, 0x08, 0x00] + Frames.ipv4(17, Frames.udp([1, 2, 3]))),

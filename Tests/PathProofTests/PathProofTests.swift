@@ -219,6 +219,13 @@ import Testing
     #expect(scene.prove(flow(scene)).undecidedBecause == nil)
   }
 
+  @Test("an interface that no link mentions is a segment of its own")
+  func unlinked() {
+    var scene = lab()
+    scene.places.append(InterfacePlace("b", "tun0"))
+    #expect(scene.prove(flow(scene)).undecidedBecause == nil)
+  }
+
   @Test("a node that does not run matters only where a packet went there")
   func absent() {
     var scene = Scene("h1:eth1-a:eth0", "a:eth1-b:eth0", "a:eth2-web:eth1")
