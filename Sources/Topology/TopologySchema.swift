@@ -1,5 +1,6 @@
 /// JSON Schema (draft 2020-12) of the files, made from the tables of keys that the parser uses: what a schema can say
-/// (keys, types, words, patterns) is the same in both. Whether names exist and addresses fit is said by the parser only.
+/// (keys, types, words, patterns) is the same in both. Whether names exist and addresses fit, only the parser
+/// says.
 public enum TopologySchema {
   /// The schema of a lab file, or a tests file, as JSON text, indented, keys in a fixed order.
   public static func lab() -> String {

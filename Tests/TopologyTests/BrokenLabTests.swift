@@ -85,7 +85,9 @@ private let brokenText: [Broken] = [
   Broken(
     "a duplicate key in braces", "duplicate key `kind`",
     "name: t\ntopology:\n  nodes:\n    a: {kind: host, exec: [\"a, kind: b\"],\n      §kind: host}\n"),
-  Broken("an unknown key at the top", "did you mean `topology`", "name: t\ntopology: {nodes: {a: {kind: host}}}\n§topolgy: {}\n"),
+  Broken(
+    "an unknown key at the top", "did you mean `topology`",
+    "name: t\ntopology: {nodes: {a: {kind: host}}}\n§topolgy: {}\n"),
   Broken(
     "an unknown key of a node", "did you mean `networks`",
     "name: t\ntopology:\n  nodes:\n    a: {kind: router, asn: 64500, §network: []}\n"),
@@ -115,14 +117,18 @@ private let brokenNodes: [Broken] = [
   Broken("AS 0.0, dotted", "RFC 7607", "name: t\ntopology:\n  nodes: {a: {kind: router, asn: §0.0}}\n"),
   Broken("an AS with letters", "number alone", "name: t\ntopology:\n  nodes: {a: {kind: router, asn: §AS64500}}\n"),
   Broken("an AS on a host", "host", "name: t\ntopology:\n  nodes: {a: {kind: host, §asn: 64500}}\n"),
-  Broken("networks without an AS", "asn", "name: t\ntopology:\n  nodes: {a: {kind: router, §networks: [192.0.2.0/24]}}\n"),
+  Broken(
+    "networks without an AS", "asn", "name: t\ntopology:\n  nodes: {a: {kind: router, §networks: [192.0.2.0/24]}}\n"),
   Broken("host bits in a network", "203.0.113.0/24", pair("", a: ", networks: [§203.0.113.5/24]")),
   Broken("a network without a length", "length", pair("", a: ", networks: [§203.0.113.0]")),
   Broken("a network with a length of 33", "32", pair("", a: ", networks: [§203.0.113.0/33]")),
   Broken("a network twice", "twice", pair("", a: ", networks: [203.0.113.0/24, §203.0.113.0/24]")),
   Broken("a loopback that is a subnet", "/32", pair("", a: ", loopback: [§10.1.0.1/24]")),
-  Broken("a loopback of two routers", "already", pair("", a: ", loopback: [10.1.0.1/32]", b: ", loopback: [§10.1.0.1/32]")),
-  Broken("a router id of two routers in one AS", "router id", """
+  Broken(
+    "a loopback of two routers", "already", pair("", a: ", loopback: [10.1.0.1/32]", b: ", loopback: [§10.1.0.1/32]")),
+  Broken(
+    "a router id of two routers in one AS", "router id",
+    """
     name: t
     topology:
       nodes:
@@ -136,9 +142,11 @@ private let brokenNodes: [Broken] = [
     "a daemon whose file is not there", "No such file",
     "name: t\ntopology:\n  nodes: {a: {kind: frr, asn: 64500, config: §frr.conf}}\n"),
   Broken("config on a router", "bird", pair("", a: ", §config: x.conf")),
-  Broken("a sysctl of the machine", "net.", "name: t\ntopology:\n  nodes: {a: {kind: host, sysctls: {§kernel.panic: 1}}}\n"),
+  Broken(
+    "a sysctl of the machine", "net.", "name: t\ntopology:\n  nodes: {a: {kind: host, sysctls: {§kernel.panic: 1}}}\n"),
   Broken("yes instead of true", "write `true`", pair("", a: ", bgp: {route-reflector: §yes}")),
-  Broken("a command that is not in a list", "list", "name: t\ntopology:\n  nodes: {a: {kind: host, cmd: §\"sleep 1\"}}\n"),
+  Broken(
+    "a command that is not in a list", "list", "name: t\ntopology:\n  nodes: {a: {kind: host, cmd: §\"sleep 1\"}}\n"),
 ]
 
 private let brokenLinks: [Broken] = [
@@ -152,15 +160,30 @@ private let brokenLinks: [Broken] = [
   Broken("a link without endpoints", "endpoints", hosts + "    - §{mtu: 1500}\n"),
   Broken("a long interface name", "15", hosts + "    - {endpoints: [b, §\"a:averylongname123\"]}\n"),
   Broken("the interface lo", "loopback", hosts + "    - {endpoints: [b, §\"a:lo\"]}\n"),
-  Broken("an octet above 255", "address", hosts + "    - {endpoints: [a, b], addresses: [[§10.0.0.300/24], [10.0.0.2/24]]}\n"),
-  Broken("an address without a length", "length", hosts + "    - {endpoints: [a, b], addresses: [[§10.9.0.1], [10.9.0.2/24]]}\n"),
-  Broken("the address of the network", "network", hosts + "    - {endpoints: [a, b], addresses: [[§10.9.0.0/24], [10.9.0.2/24]]}\n"),
-  Broken("the broadcast address", "broadcast", hosts + "    - {endpoints: [a, b], addresses: [[10.9.0.1/24], [§10.9.0.255/24]]}\n"),
-  Broken("a multicast address", "multicast", hosts + "    - {endpoints: [a, b], addresses: [[§224.0.0.5/24], [10.9.0.2/24]]}\n"),
+  Broken(
+    "an octet above 255", "address", hosts + "    - {endpoints: [a, b], addresses: [[§10.0.0.300/24], [10.0.0.2/24]]}\n"
+  ),
+  Broken(
+    "an address without a length", "length",
+    hosts + "    - {endpoints: [a, b], addresses: [[§10.9.0.1], [10.9.0.2/24]]}\n"),
+  Broken(
+    "the address of the network", "network",
+    hosts + "    - {endpoints: [a, b], addresses: [[§10.9.0.0/24], [10.9.0.2/24]]}\n"),
+  Broken(
+    "the broadcast address", "broadcast",
+    hosts + "    - {endpoints: [a, b], addresses: [[10.9.0.1/24], [§10.9.0.255/24]]}\n"),
+  Broken(
+    "a multicast address", "multicast",
+    hosts + "    - {endpoints: [a, b], addresses: [[§224.0.0.5/24], [10.9.0.2/24]]}\n"),
   Broken("one list of addresses", "expected 2", hosts + "    - {endpoints: [a, b], addresses: §[[10.9.0.1/24]]}\n"),
-  Broken("one address on both ends", "both ends", hosts + "    - {endpoints: [a, b], addresses: [[10.9.0.1/24], [§10.9.0.1/24]]}\n"),
-  Broken("ends in two subnets", "different subnets", hosts + "    - {endpoints: [a, b], addresses: [[10.9.0.1/24], [§10.9.1.2/24]]}\n"),
-  Broken("an address on one end only", "neither", hosts + "    - {endpoints: [a, b], addresses: [[§10.9.0.1/24], []]}\n"),
+  Broken(
+    "one address on both ends", "both ends",
+    hosts + "    - {endpoints: [a, b], addresses: [[10.9.0.1/24], [§10.9.0.1/24]]}\n"),
+  Broken(
+    "ends in two subnets", "different subnets",
+    hosts + "    - {endpoints: [a, b], addresses: [[10.9.0.1/24], [§10.9.1.2/24]]}\n"),
+  Broken(
+    "an address on one end only", "neither", hosts + "    - {endpoints: [a, b], addresses: [[§10.9.0.1/24], []]}\n"),
   Broken(
     "overlapping subnets on one router", "overlap",
     "name: t\ntopology:\n  nodes: {a: {kind: host}, r: {kind: router}, c: {kind: host}}\n  links:\n"
@@ -179,10 +202,13 @@ private let brokenLinks: [Broken] = [
     "an address on a switch port", "bridge port",
     "name: t\ntopology:\n  nodes: {a: {kind: host}, s: {kind: switch}}\n  links:\n"
       + "    - {endpoints: [a, s], addresses: [[10.1.0.2/24], [§10.1.0.1/24]]}\n"),
-  Broken("an IPv4 address in an IPv6 lab", "without IPv4",
+  Broken(
+    "an IPv4 address in an IPv6 lab", "without IPv4",
     hosts + "    - {endpoints: [a, b], addresses: [[§10.9.0.1/24], []]}\naddressing: {ipv4: false}\n"),
-  Broken("no family at all", "both false", hosts + "    - {endpoints: [a, b]}\naddressing: {ipv4: false, ipv6: §false}\n"),
-  Broken("a pool that is too small", "no /31 is left",
+  Broken(
+    "no family at all", "both false", hosts + "    - {endpoints: [a, b]}\naddressing: {ipv4: false, ipv6: §false}\n"),
+  Broken(
+    "a pool that is too small", "no /31 is left",
     "name: t\naddressing: {links: [10.0.0.0/30]}\ntopology:\n  nodes: {a: {kind: host}, b: {kind: host}}\n  links:\n"
       + "    - {endpoints: [a, b]}\n    - {endpoints: [a, b]}\n    - §{endpoints: [a, b]}\n"),
   Broken("delay", "not yet", hosts + "    - {endpoints: [a, b], §delay: 5ms}\n"),
@@ -191,7 +217,8 @@ private let brokenLinks: [Broken] = [
   Broken("rate", "not yet", hosts + "    - {endpoints: [a, b], §rate: 10Mbps}\n"),
   Broken("an mtu too small for IPv6", "1280", hosts + "    - {endpoints: [a, b], mtu: §1000}\n"),
   Broken("a relation between hosts", "BGP", hosts + "    - {endpoints: [a, b], relation: §peer-peer}\n"),
-  Broken("a relation that does not exist", "customer-provider", hosts + "    - {endpoints: [a, b], relation: §transit}\n"),
+  Broken(
+    "a relation that does not exist", "customer-provider", hosts + "    - {endpoints: [a, b], relation: §transit}\n"),
   Broken(
     "a relation inside an AS", "two ASes",
     "name: t\ntopology:\n  nodes: {a: {kind: router, asn: 64500}, b: {kind: router, asn: 64500}}\n"
@@ -200,14 +227,18 @@ private let brokenLinks: [Broken] = [
     "a relation on a link to a switch", "neighbors",
     "name: t\ntopology:\n  nodes: {a: {kind: router, asn: 64500}, s: {kind: switch}}\n"
       + "  links: [{endpoints: [a, s], relation: §peer-peer}]\n"),
-  Broken("roles without a relation", "relation",
-    pair("policies: {}", a: ", bgp: {neighbors: {b: {import: accept, export: accept}}}",
+  Broken(
+    "roles without a relation", "relation",
+    pair(
+      "policies: {}", a: ", bgp: {neighbors: {b: {import: accept, export: accept}}}",
       b: ", bgp: {neighbors: {a: {import: accept, export: accept}}}", link: ", roles: §false")),
 ]
 
 private let brokenBGP: [Broken] = [
   Broken("an unknown node as a neighbor", "unknown node `c`", pair("", a: ", bgp: {neighbors: {§c: {md5: x}}}")),
-  Broken("a neighbor that no link leads to", "no session", """
+  Broken(
+    "a neighbor that no link leads to", "no session",
+    """
     name: t
     topology:
       nodes:
@@ -219,23 +250,32 @@ private let brokenBGP: [Broken] = [
         - {endpoints: [b, c], relation: open}
 
     """),
-  Broken("a neighbor's interface that is not there", "eth9", pair("", a: ", bgp: {neighbors: {§\"b:eth9\": {md5: x}}}")),
-  Broken("an unknown policy", "did you mean `mine`",
+  Broken(
+    "a neighbor's interface that is not there", "eth9", pair("", a: ", bgp: {neighbors: {§\"b:eth9\": {md5: x}}}")),
+  Broken(
+    "an unknown policy", "did you mean `mine`",
     pair("policies: {mine: [{then: accept}]}", a: ", bgp: {neighbors: {b: {import: §min, export: mine}}}")),
-  Broken("an md5 password of 81 bytes", "81 bytes",
+  Broken(
+    "an md5 password of 81 bytes", "81 bytes",
     pair("", a: ", bgp: {neighbors: {b: {md5: §\(String(repeating: "x", count: 81))}}}")),
-  Broken("two md5 passwords", "differs",
+  Broken(
+    "two md5 passwords", "differs",
     pair("", a: ", bgp: {neighbors: {b: {md5: one}}}", b: ", bgp: {neighbors: {a: {md5: §two}}}")),
-  Broken("two relations", "contradict", pair("", a: ", bgp: {neighbors: {b: {relation: §customer-provider}}}", link: ", relation: peer-peer")
-    .replacingMarked("§", at: .later)),
+  Broken(
+    "two relations", "contradict",
+    pair("", a: ", bgp: {neighbors: {b: {relation: §customer-provider}}}", link: ", relation: peer-peer")
+      .replacingMarked("§", at: .later)),
   Broken("a hold time of 2", "at least 3", pair("", a: ", bgp: {timers: {hold: §2}}")),
   Broken("a keepalive longer than the hold time", "longer", pair("", a: ", bgp: {timers: {hold: 9, keepalive: §10}}")),
   Broken("a time with a wrong unit", "`3s`", pair("", a: ", bgp: {timers: {hold: §3sec}}")),
   Broken("add-path", "not yet", pair("", a: ", bgp: {neighbors: {b: {§add-path: true}}}")),
-  Broken("ttl-security on iBGP", "loopbacks",
+  Broken(
+    "ttl-security on iBGP", "loopbacks",
     "name: t\ntopology:\n  nodes:\n    a: {kind: router, asn: 64500, bgp: {neighbors: {b: {ttl-security: §true}}}}\n"
       + "    b: {kind: router, asn: 64500}\n  links: [{endpoints: [a, b]}]\n"),
-  Broken("a route through a stranger", "no link", """
+  Broken(
+    "a route through a stranger", "no link",
+    """
     name: t
     topology:
       nodes:
@@ -245,13 +285,16 @@ private let brokenBGP: [Broken] = [
       links: [{endpoints: [a, b]}, {endpoints: [b, c]}]
 
     """),
-  Broken("a route through an address that is not there", "no subnet", pair("", a: ", routes: [{to: 198.18.0.0/15, via: §192.0.2.1}]")),
+  Broken(
+    "a route through an address that is not there", "no subnet",
+    pair("", a: ", routes: [{to: 198.18.0.0/15, via: §192.0.2.1}]")),
 ]
 
 private let brokenPolicies: [Broken] = [
   Broken("rpki", "not yet", pair("policies: {p: [{match: {§rpki: valid}}]}")),
   Broken("a policy named accept", "taken", pair("policies: {§accept: [{then: reject}]}")),
-  Broken("a statement behind otherwise", "never reached", pair("policies: {p: [{otherwise: reject}, §{then: accept}]}")),
+  Broken(
+    "a statement behind otherwise", "never reached", pair("policies: {p: [{otherwise: reject}, §{then: accept}]}")),
   Broken("an empty statement", "empty", pair("policies: {p: [§{}]}")),
   Broken("lengths in the wrong order", "rise", pair("policies: {p: [{match: {prefix: §10.0.0.0/8 ge 24 le 16}}]}")),
   Broken("a community part above 65535", "65535", pair("policies: {p: [{match: {community: §\"70000:1\"}}]}")),
@@ -261,23 +304,32 @@ private let brokenPolicies: [Broken] = [
 ]
 
 private let brokenTests: [Broken] = [
-  Broken("two tests of one name", "second test", pair("""
-    tests:
-      - {name: one, steps: [{exec: {node: a, command: "true"}}]}
-      - {name: §one, steps: [{exec: {node: a, command: "true"}}]}
-    """)),
+  Broken(
+    "two tests of one name", "second test",
+    pair(
+      """
+      tests:
+        - {name: one, steps: [{exec: {node: a, command: "true"}}]}
+        - {name: §one, steps: [{exec: {node: a, command: "true"}}]}
+      """)),
   Broken("a test without steps", "steps", pair("tests: [§{name: one}]")),
   Broken("an unknown node in a trace", "unknown node", pair("tests: [{name: x, steps: [{trace: {from: a, to: §c}}]}]")),
   Broken("a trace without a port", "port", pair("tests: [{name: x, steps: [{trace: §{from: a, to: b, proto: tcp}}]}]")),
-  Broken("an expectation of another step", "nothing a trace",
+  Broken(
+    "an expectation of another step", "nothing a trace",
     pair("tests: [{name: x, steps: [{trace: {from: a, to: b}, expect: {§state: idle}}]}]")),
   Broken("a step of a later version", "not yet", pair("tests: [{name: x, steps: [{§rate: {from: a, to: b}}]}]")),
   Broken("a fault of a later version", "not yet", pair("tests: [{name: x, steps: [{fault: {§partition: [a, b]}}]}]")),
-  Broken("two words in a step", "together", pair("tests: [{name: x, steps: [§{no-transit: a, exec: {node: a, command: x}}]}]")),
+  Broken(
+    "two words in a step", "together",
+    pair("tests: [{name: x, steps: [§{no-transit: a, exec: {node: a, command: x}}]}]")),
   Broken("within beside a fault", "at once", pair("tests: [{name: x, steps: [{fault: {kill: a}, §within: 2s}]}]")),
   Broken("a time without a unit", "unit", pair("tests: [{name: x, steps: [{no-transit: a, within: §2}]}]")),
-  Broken("two ends that are no link", "no interface", pair("tests: [{name: x, steps: [{fault: {link-down: [\"a:eth1\", §\"b:eth2\"]}}]}]")),
-  Broken("a reason that does not exist", "best-because",
+  Broken(
+    "two ends that are no link", "no interface",
+    pair("tests: [{name: x, steps: [{fault: {link-down: [\"a:eth1\", §\"b:eth2\"]}}]}]")),
+  Broken(
+    "a reason that does not exist", "best-because",
     pair("tests: [{name: x, steps: [{route: {node: a, prefix: 10.0.0.0/8}, expect: {best-because: §luck}}]}]")),
 ]
 
@@ -327,14 +379,16 @@ func aBrokenFileIsRefusedAtItsPlaceInItsWords(_ broken: Broken) throws {
 @Test func textThatIsNotUTF8IsRefusedAtItsFirstBadByte() throws {
   let path = try temporaryFile(Array("name: t\n# caf".utf8) + [0xE9, 0x0A])
   let parsed = TopologyFile.load(path: path)
-  #expect(parsed.errors.map(\.description) == ["\(path):2:6: error: not UTF-8 from here on; expected YAML text in UTF-8"])
+  #expect(
+    parsed.errors.map(\.description) == ["\(path):2:6: error: not UTF-8 from here on; expected YAML text in UTF-8"])
 }
 
 @Test func aFileThatIsNotThereIsOneError() {
   let parsed = TopologyFile.load(path: "/nonexistent/lab.yaml")
-  #expect(parsed.errors.map(\.description) == [
-    "/nonexistent/lab.yaml:1:1: error: cannot open `/nonexistent/lab.yaml`: No such file or directory"
-  ])
+  #expect(
+    parsed.errors.map(\.description) == [
+      "/nonexistent/lab.yaml:1:1: error: cannot open `/nonexistent/lab.yaml`: No such file or directory"
+    ])
   #expect(TopologyFile.load(path: "/tmp").errors.first?.message.contains("directory") == true)
 }
 
@@ -363,7 +417,7 @@ func deepNestingIsRefusedAndNothingOverflows(_ opener: String) throws {
   let parsed = parse("name: t\nx: " + (opener == "- " ? "\n  " : "") + String(repeating: opener, count: 100_000))
   #expect(parsed.value == nil)
   let error = try #require(parsed.errors.first)
-  #expect(error.message.contains("too deep") , "\(shown(parsed.errors).prefix(500))")
+  #expect(error.message.contains("too deep"), "\(shown(parsed.errors).prefix(500))")
 }
 
 @Test func manyAnchorsInAChainAreRefused() {
@@ -374,7 +428,8 @@ func deepNestingIsRefusedAndNothingOverflows(_ opener: String) throws {
 }
 
 @Test func oneErrorAmongTwentyThousandNodesIsFoundInTime() {
-  var text = "name: big\naddressing: {links: [10.0.0.0/8, \"fd00:10::/32\"], loopbacks: [172.16.0.0/12, \"fd00:20::/48\"]}\ntopology:\n  nodes:\n"
+  var text =
+    "name: big\naddressing: {links: [10.0.0.0/8, \"fd00:10::/32\"], loopbacks: [172.16.0.0/12, \"fd00:20::/48\"]}\ntopology:\n  nodes:\n"
   for index in 0..<20_000 {
     text += "    n\(index): {kind: router, asn: \(4_200_000_000 + index)}\n"
   }

@@ -118,7 +118,8 @@ let contractSample = """
   }
 
   @Test func derivesOneSessionPerLinkBetweenSpeakers() throws {
-    #expect(lab.sessions.map { "\($0.a.node)-\($0.b.node)" } == ["customer-isp1", "customer-isp2", "isp1-isp2", "isp1-edge"])
+    #expect(
+      lab.sessions.map { "\($0.a.node)-\($0.b.node)" } == ["customer-isp1", "customer-isp2", "isp1-isp2", "isp1-edge"])
     let first = try #require(lab.sessions.first)
     #expect(first.kind == .external && first.transport == .ipv4 && first.families == [.ipv4, .ipv6])
     #expect(first.a.key == "isp1:eth1/ipv4" && first.b.key == "customer:eth1/ipv4")
@@ -157,15 +158,18 @@ let contractSample = """
     #expect(lab.node("customer")?.unreachable.map(\.description) == ["2001:db8:100::/48"])
     #expect(lab.node("isp1")?.unreachable.map(\.description) == ["192.0.2.0/24"])
     #expect(lab.node("isp2")?.unreachable.isEmpty == true)
-    #expect(lab.node("customer")?.routes.map { "\($0.to) \($0.gateway) \($0.interface) \($0.derived)" } == [
-      "198.18.0.0/15 10.0.0.1 eth1 false"
-    ])
-    #expect(lab.node("h1")?.routes.map { "\($0.to) \($0.gateway) \($0.interface) \($0.derived)" } == [
-      "0.0.0.0/0 203.0.113.1 eth1 true", "::/0 2001:db8:100::1 eth1 true",
-    ])
-    #expect(lab.node("customer")?.sysctls == [
-      "net.ipv4.ip_default_ttl": "255", "net.ipv4.tcp_congestion_control": "cubic",
-    ])
+    #expect(
+      lab.node("customer")?.routes.map { "\($0.to) \($0.gateway) \($0.interface) \($0.derived)" } == [
+        "198.18.0.0/15 10.0.0.1 eth1 false"
+      ])
+    #expect(
+      lab.node("h1")?.routes.map { "\($0.to) \($0.gateway) \($0.interface) \($0.derived)" } == [
+        "0.0.0.0/0 203.0.113.1 eth1 true", "::/0 2001:db8:100::1 eth1 true",
+      ])
+    #expect(
+      lab.node("customer")?.sysctls == [
+        "net.ipv4.ip_default_ttl": "255", "net.ipv4.tcp_congestion_control": "cubic",
+      ])
   }
 
   @Test func writesHostsByFirstInterfaceAndRoutersByLoopback() {
@@ -199,7 +203,8 @@ let contractSample = """
         == .trace(
           TraceStep(
             from: "h1", to: "web", transport: .tcp, port: 80, reachable: true,
-            forward: ["h1", "customer", "isp1", "isp2", "web"], back: ["web", "isp2", "customer", "h1"], symmetric: false)))
+            forward: ["h1", "customer", "isp1", "isp2", "web"], back: ["web", "isp2", "customer", "h1"],
+            symmetric: false)))
     #expect(test.steps[1].action == .noTransit(NoTransitStep(node: "customer", exceptCustomers: false)))
     guard case .route(let route) = test.steps[2].action else { throw Unexpected() }
     #expect(route.prefix == IPPrefix("203.0.113.0/24") && route.asPath == [ASNumber(64500)])

@@ -74,7 +74,8 @@ private final class Reader: NSObject, XMLParserDelegate {
   let dot = TopologyDrawing(lab: lab).dot()
   #expect(dot.hasPrefix("graph \"a-b\" {\n") && dot.hasSuffix("}\n"))
   #expect(dot.components(separatedBy: " -- ").count == 7)
-  #expect(dot.contains("\"stub\" -- \"left\" [taillabel=\"eth1\", headlabel=\"eth1\", dir=forward, label=\"customer of\"]"))
+  #expect(
+    dot.contains("\"stub\" -- \"left\" [taillabel=\"eth1\", headlabel=\"eth1\", dir=forward, label=\"customer of\"]"))
 }
 
 @Test func nodesOfADrawingDoNotCoverEachOther() throws {

@@ -53,11 +53,21 @@ private let brokenSpeakers: [Broken] = [
   Broken("a reserved asn", "AS_TRANS", "asn: §23456\nrouter-id: 1.1.1.1\n"),
   Broken("a router id that is no address", "IPv4", "asn: 1\nrouter-id: §router\n"),
   Broken("a lab's key", "unknown key `topology`", "asn: 1\nrouter-id: 1.1.1.1\n§topology: {}\n"),
-  Broken("an unknown key of a neighbor", "did you mean `passive`", "asn: 1\nrouter-id: 1.1.1.1\nneighbors:\n  - {address: 1.2.3.4, asn: 1, §pasive: true}\n"),
-  Broken("add-path", "not yet", "asn: 1\nrouter-id: 1.1.1.1\nneighbors:\n  - {address: 1.2.3.4, asn: 1, §add-path: true}\n"),
-  Broken("one address twice", "second neighbor", "asn: 1\nrouter-id: 1.1.1.1\nneighbors:\n  - {address: 1.2.3.4, asn: 1}\n  - §{address: 1.2.3.4, asn: 1}\n"),
-  Broken("a client in another AS", "eBGP", "asn: 1\nrouter-id: 1.1.1.1\nneighbors:\n  - {address: 1.2.3.4, asn: 2, import: accept, export: accept, route-reflector-client: §true}\n"),
-  Broken("an address with a length", "no length", "asn: 1\nrouter-id: 1.1.1.1\nneighbors:\n  - {address: §1.2.3.4/24, asn: 1}\n"),
+  Broken(
+    "an unknown key of a neighbor", "did you mean `passive`",
+    "asn: 1\nrouter-id: 1.1.1.1\nneighbors:\n  - {address: 1.2.3.4, asn: 1, §pasive: true}\n"),
+  Broken(
+    "add-path", "not yet", "asn: 1\nrouter-id: 1.1.1.1\nneighbors:\n  - {address: 1.2.3.4, asn: 1, §add-path: true}\n"),
+  Broken(
+    "one address twice", "second neighbor",
+    "asn: 1\nrouter-id: 1.1.1.1\nneighbors:\n  - {address: 1.2.3.4, asn: 1}\n  - §{address: 1.2.3.4, asn: 1}\n"),
+  Broken(
+    "a client in another AS", "eBGP",
+    "asn: 1\nrouter-id: 1.1.1.1\nneighbors:\n  - {address: 1.2.3.4, asn: 2, import: accept, export: accept, route-reflector-client: §true}\n"
+  ),
+  Broken(
+    "an address with a length", "no length",
+    "asn: 1\nrouter-id: 1.1.1.1\nneighbors:\n  - {address: §1.2.3.4/24, asn: 1}\n"),
 ]
 
 @Test(arguments: brokenSpeakers)

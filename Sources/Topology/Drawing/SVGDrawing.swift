@@ -43,14 +43,15 @@ struct SVGDrawing {
     <title>\(escaped(title))</title>
     <style>
     .paper{fill:#fff} .box{fill:#eef3fb;stroke:#2f5597;stroke-width:1.5} .host{fill:#f6f6f6;stroke:#666}
-    .switch{fill:#fdf5e2;stroke:#9a6b00} .daemon{fill:#ecf7ee;stroke:#2b7a3d} .wire{stroke:#444;stroke-width:1.5;fill:none}
+    .switch{fill:#fdf5e2;stroke:#9a6b00} .daemon{fill:#ecf7ee;stroke:#2b7a3d}
+    .wire{stroke:#444;stroke-width:1.5;fill:none}
     .arrow{fill:#444} text{fill:#111;text-anchor:middle} .small{font-size:10px;fill:#444}
     @media (prefers-color-scheme: dark){
     .paper{fill:#16181d} .box{fill:#1f2a3d;stroke:#8fb0ea} .host{fill:#26282d;stroke:#aaa}
     .switch{fill:#35301f;stroke:#e0b450} .daemon{fill:#1d3123;stroke:#7fd196} .wire{stroke:#bbb} .arrow{fill:#bbb}
     text{fill:#f2f2f2} .small{fill:#c4c4c4}}
     </style>
-    <defs><marker id="to-provider" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="9" markerHeight="9" \
+    <defs><marker id="to-provider" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="8" markerHeight="8" \
     orient="auto"><path class="arrow" d="M0 0L10 5L0 10z"/></marker></defs>
     <rect class="paper" width="100%" height="100%"/>
 
@@ -71,7 +72,8 @@ struct SVGDrawing {
     return """
       <g><rect class="\(style)" x="\(Self.number(point.x - w / 2))" y="\(Self.number(point.y - h / 2))" \
       width="\(Self.number(w))" height="\(Self.number(h))" rx="\(radius)"/>\
-      <text x="\(x)" y="\(Self.number(point.y - 3))" font-weight="bold">\(Self.escaped(Self.shortened(node.name)))</text>\
+      <text x="\(x)" y="\(Self.number(point.y - 3))" font-weight="bold">\
+      \(Self.escaped(Self.shortened(node.name)))</text>\
       <text class="small" x="\(x)" y="\(Self.number(point.y + 13))">\(Self.escaped(caption(node)))</text>\
       <title>\(Self.escaped(details(node)))</title></g>
 
@@ -91,8 +93,8 @@ struct SVGDrawing {
       }
     let (dx, dy) = (end.x - start.x, end.y - start.y)
     let length = max((dx * dx + dy * dy).squareRoot(), 1)
-    // Interface names stand beside the line, near their ends.
-    let (ox, oy) = (-dy / length * 10, dx / length * 10)
+    // Interface names stand beside the line, near their ends; they are wider than high.
+    let (ox, oy) = (-dy / length * 18, dx / length * 10)
     let label = { (from: Point, sign: Double, text: String) in
       "<text class=\"small\" x=\"\(Self.number(from.x + sign * dx / length * 20 + ox))\" "
         + "y=\"\(Self.number(from.y + sign * dy / length * 20 + oy + 3))\">\(Self.escaped(text))</text>"
@@ -110,13 +112,16 @@ struct SVGDrawing {
     let addresses = node.interfaces.map { interface in
       "\(interface.name) " + interface.addresses.map(\.description).joined(separator: " ")
     }
-    return ([node.name + " " + node.loopbacks.map(\.description).joined(separator: " ")] + addresses).joined(separator: "\n")
+    return ([node.name + " " + node.loopbacks.map(\.description).joined(separator: " ")] + addresses).joined(
+      separator: "\n")
   }
 
   /// Links between the same two nodes are drawn side by side.
   private static func offsets(_ pairs: [(Int, Int)]) -> [Double] {
     var groups: [[Int]: [Int]] = [:]
-    for (index, pair) in pairs.enumerated() { groups[[min(pair.0, pair.1), max(pair.0, pair.1)], default: []].append(index) }
+    for (index, pair) in pairs.enumerated() {
+      groups[[min(pair.0, pair.1), max(pair.0, pair.1)], default: []].append(index)
+    }
     var offsets = [Double](repeating: 0, count: pairs.count)
     for group in groups.values {
       for (position, index) in group.enumerated() {

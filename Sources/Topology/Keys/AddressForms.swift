@@ -3,7 +3,7 @@ import NetTypes
 extension ScalarForm {
   static let asn = ScalarForm(
     "an AS number from 1 to 4294967294, plain or dotted (64512 or 1.10)",
-    schema: .anyOf([.integer(1...4_294_967_294), .number, .text("^[0-9]+(\\.[0-9]+)?$")])
+    schema: .anyOf([.integer(1...4_294_967_294), .fraction, .text("^[0-9]+(\\.[0-9]+)?$")])
   ) { text in
     guard let asn = ASNumber(text: text) else {
       if text.lowercased().hasPrefix("as") { return .because("write the number alone") }

@@ -3,7 +3,8 @@
 indirect enum SchemaFragment: Sendable {
   case string(pattern: String?, maxLength: Int?)
   case integer(ClosedRange<Int>)
-  case number
+  /// A number that is no integer: an AS number in dotted form, as a YAML reader sees it.
+  case fraction
   case bool
   case words([String])
   case anyOf([SchemaFragment])
@@ -27,7 +28,8 @@ indirect enum SchemaFragment: Sendable {
       ]
       let text: [(String, JSONText)] = [("type", .string("string")), ("pattern", .string("^[0-9]+$"))]
       return .object([("anyOf", .array([.object(number), .object(text)]))])
-    case .number: return .object([("type", .string("number"))])
+    case .fraction:
+      return .object([("type", .string("number")), ("not", .object([("type", .string("integer"))]))])
     case .bool:
       return .object([("enum", .array([.bool(true), .bool(false), .string("true"), .string("false")]))])
     case .words(let words): return .object([("enum", .array(words.map(JSONText.string)))])
@@ -72,7 +74,8 @@ indirect enum JSONText: Sendable {
       case "\\": result += "\\\\"
       case "\n": result += "\\n"
       case "\t": result += "\\t"
-      case let scalar where scalar.value < 0x20: result += "\\u00" + (scalar.value < 16 ? "0" : "") + String(scalar.value, radix: 16)
+      case let scalar where scalar.value < 0x20:
+        result += "\\u00" + (scalar.value < 16 ? "0" : "") + String(scalar.value, radix: 16)
       default: result.unicodeScalars.append(scalar)
       }
     }

@@ -65,7 +65,8 @@ struct ShapeChecker {
     if let count, !count.contains(items.count) {
       let wanted =
         count.count == 1
-        ? "\(count.lowerBound)" : items.count < count.lowerBound ? "at least \(count.lowerBound)" : "at most \(count.upperBound)"
+        ? "\(count.lowerBound)"
+        : items.count < count.lowerBound ? "at least \(count.lowerBound)" : "at most \(count.upperBound)"
       reporter.error(tree.place, "`\(path)` has \(items.count) entries; expected \(wanted), such as \(example)")
     }
     for tree in items { check(tree, item, path) }

@@ -30,7 +30,9 @@ func parseMilliseconds(_ text: String) -> UInt32? {
 /// `10.0.0.0/8`, `10.0.0.0/8 le 24`, `10.0.0.0/8 ge 16 le 24`.
 func parsePrefixRange(_ text: String) -> PrefixRange? {
   let words = text.split(separator: " ")
-  guard let first = words.first, let prefix = IPPrefix(first), words.count % 2 == 1, words.count <= 5 else { return nil }
+  guard let first = words.first, let prefix = IPPrefix(first), words.count % 2 == 1, words.count <= 5 else {
+    return nil
+  }
   var ge: UInt8?
   var le: UInt8?
   for index in stride(from: 1, to: words.count, by: 2) {

@@ -51,7 +51,9 @@ struct DuplicateKey {
   }
 
   /// A line whose first word, at the same column, is the key again.
-  private mutating func inBlock(after: Int, column wanted: Int, name: [Unicode.Scalar], _ text: [Unicode.Scalar]) -> Bool {
+  private mutating func inBlock(after: Int, column wanted: Int, name: [Unicode.Scalar], _ text: [Unicode.Scalar])
+    -> Bool
+  {
     var index = after
     while index < text.count {
       if text[index] == "\n" {

@@ -21,7 +21,8 @@ final class Reporter {
   }
 
   func result<Value: Sendable>(_ value: Value?) -> Parsed<Value> {
-    Parsed(value: failed ? nil : value, diagnostics: diagnostics.sorted { ($0.place, $0.message) < ($1.place, $1.message) })
+    Parsed(
+      value: failed ? nil : value, diagnostics: diagnostics.sorted { ($0.place, $0.message) < ($1.place, $1.message) })
   }
 
   /// `; did you mean X?` for the nearest candidate, or nothing when none is near.

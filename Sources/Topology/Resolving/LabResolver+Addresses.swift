@@ -27,19 +27,23 @@ extension LabResolver {
       let name = nodes[end.node].name
       for address in end.addresses {
         if isSwitch(end.node) {
-          reporter.error(address.place, "`\(address.value)` on a port of the switch `\(name)`; expected none, a bridge port has no address")
+          reporter.error(
+            address.place,
+            "`\(address.value)` on a port of the switch `\(name)`; expected none, a bridge port has no address")
         } else if !families.contains(address.value.address.family) {
           reporter.error(address.place, "`\(address.value)` in a lab without \(address.value.address.family.title)")
         }
       }
       if nodes[end.node].kind?.isDaemon == true, end.addresses.isEmpty, !listIsBroken(link) {
         reporter.error(
-          link.place, "the link of `\(name)` has no `addresses`; a real daemon's own file names them, so they are written")
+          link.place,
+          "the link of `\(name)` has no `addresses`; a real daemon's own file names them, so they are written")
       }
     }
     if let mtu = link.tree.number("mtu"), mtu < 1280, families.contains(.ipv6) {
       // RFC 8200 section 5
-      reporter.error(link.tree.place(of: "mtu"), "mtu: `\(mtu)`; IPv6 needs at least 1280 (or `addressing: {ipv6: false}`)")
+      reporter.error(
+        link.tree.place(of: "mtu"), "mtu: `\(mtu)`; IPv6 needs at least 1280 (or `addressing: {ipv6: false}`)")
     }
   }
 
@@ -60,7 +64,9 @@ extension LabResolver {
           let subnet = allocator.pointToPoint(family, at: links[index].place)
         else { continue }
         for (side, host) in [(LinkSide.a, 0), (.b, 1)] {
-          guard let value = InterfaceAddress(subnet.address.advanced(by: host), length: Int(subnet.length)) else { continue }
+          guard let value = InterfaceAddress(subnet.address.advanced(by: host), length: Int(subnet.length)) else {
+            continue
+          }
           links[index][side].addresses.append(PlacedAddress(value: value, place: links[index].place))
         }
       case (let one?, nil), (nil, let one?):
@@ -68,7 +74,9 @@ extension LabResolver {
         let (with, without) = a == nil ? (links[index].b, links[index].a) : (links[index].a, links[index].b)
         reporter.error(
           with.addresses.first { $0.value == one }?.place ?? links[index].place,
-          "`\(one)` on `\(nodes[with.node].name)`, and no \(family.title) address on `\(nodes[without.node].name)`; expected both or neither")
+          "`\(one)` on `\(nodes[with.node].name)`, and no \(family.title) address on "
+            + "`\(nodes[without.node].name)`; expected both or neither"
+        )
       case (let a?, let b?) where a.prefix != b.prefix:
         reporter.error(
           links[index].b.addresses.first { $0.value == b }?.place ?? links[index].place,
@@ -140,7 +148,8 @@ extension LabResolver {
       for loopback in node.loopbacks {
         guard let other = owners.updateValue(index, forKey: loopback.value.address), other != index else { continue }
         reporter.error(
-          loopback.place, "loopback \(loopback.value.address) is already that of `\(nodes[other].name)`; expected one of its own")
+          loopback.place,
+          "loopback \(loopback.value.address) is already that of `\(nodes[other].name)`; expected one of its own")
       }
     }
   }
@@ -152,7 +161,9 @@ extension LabResolver {
       if let first = owners.updateValue(address.place, forKey: address.value.address) {
         reporter.error(
           max(first, address.place),
-          "address \(address.value.address) stands twice on `\(nodes[index].name)` (also in line \(min(first, address.place).line))")
+          "address \(address.value.address) stands twice on `\(nodes[index].name)` "
+            + "(also in line \(min(first, address.place).line))"
+        )
       }
     }
     nodes[index].loopbacks.forEach(claim)
@@ -165,12 +176,16 @@ extension LabResolver {
       }
       checkFarEnd(id)
     }
-    subnets.sort { ($0.family.rawValue, $0.range.lowerBound, $0.link) < ($1.family.rawValue, $1.range.lowerBound, $1.link) }
+    subnets.sort {
+      ($0.family.rawValue, $0.range.lowerBound, $0.link) < ($1.family.rawValue, $1.range.lowerBound, $1.link)
+    }
     for (one, two) in zip(subnets, subnets.dropFirst())
     where one.family == two.family && one.link != two.link && one.range.overlaps(two.range) {
       reporter.error(
         max(one.place, two.place),
-        "subnets of two links of `\(nodes[index].name)` overlap: \(one.prefix) and \(two.prefix) (line \(min(one.place, two.place).line))")
+        "subnets of two links of `\(nodes[index].name)` overlap: "
+          + "\(one.prefix) and \(two.prefix) (line \(min(one.place, two.place).line))"
+      )
     }
   }
 
@@ -180,7 +195,8 @@ extension LabResolver {
     guard id.side == .b else { return }
     let far = Set(end(id.far).addresses.map(\.value.address))
     for address in end(id).addresses where far.contains(address.value.address) {
-      reporter.error(address.place, "address \(address.value.address) stands on both ends of the link; expected two addresses")
+      reporter.error(
+        address.place, "address \(address.value.address) stands on both ends of the link; expected two addresses")
     }
   }
 

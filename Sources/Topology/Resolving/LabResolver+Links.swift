@@ -24,7 +24,7 @@ extension LabResolver {
       reporter.error(endpoints[1].place, "a link from `\(nodes[a.node].name)` to itself; expected two nodes")
       return nil
     }
-    var link = LinkDraft(place: item.place, tree: item, a: a, b: b)
+    let link = LinkDraft(place: item.place, tree: item, a: a, b: b)
     if let addresses = item["addresses"], addresses.list.count == 2 {
       for (side, list) in zip([LinkSide.a, .b], addresses.list) {
         link[side].addresses = list.list.compactMap { tree in

@@ -10,15 +10,17 @@ extension LabResolver {
       let kind = readKind(entry, defaults)
       if let defaults, defaultsOfKind[kind] == nil { defaultsOfKind[kind] = narrow(defaults, to: kind) }
       let merged = defaultsOfKind[kind].map { entry.value.asMapping.merged(over: $0) } ?? entry.value
-      var node = NodeDraft(
+      let node = NodeDraft(
         name: entry.key, place: entry.keyPlace, own: entry.value, merged: merged, kind: kind)
       if let kind { checkKeys(entry.value, kind, entry.key) }
-      readIdentity(&node)
-      readConfig(&node)
+      readIdentity(node)
+      readConfig(node)
       indexes[entry.key] = nodes.count
       nodes.append(node)
     }
-    if entries.isEmpty, let topology = tree["topology"], let nodes = topology["nodes"], nodes.isMapping || nodes.isAbsent {
+    if entries.isEmpty, let topology = tree["topology"], let nodes = topology["nodes"],
+      nodes.isMapping || nodes.isAbsent
+    {
       reporter.error(nodes.place, "`nodes` is empty; expected at least one node")
     }
   }
@@ -50,7 +52,7 @@ extension LabResolver {
     }
   }
 
-  private func readIdentity(_ node: inout NodeDraft) {
+  private func readIdentity(_ node: NodeDraft) {
     let tree = node.merged
     node.asn = tree.asn("asn")
     for item in tree.items("networks") {
@@ -64,10 +66,16 @@ extension LabResolver {
       }
     }
     if node.kind == .router, tree["asn"] == nil {
-      for key in ["networks", "bgp"] {
+      for key in ["networks", "bgp", "route-reflector"] {
         guard let entry = node.own.entry(key) else { continue }
-        reporter.error(entry.keyPlace, "`\(key)` on `\(node.name)`, which has no `asn`: a router without one runs no BGP")
+        reporter.error(
+          entry.keyPlace, "`\(key)` on `\(node.name)`, which has no `asn`: a router without one runs no BGP")
       }
+    }
+    if let kind = node.kind, kind.isDaemon, let entry = node.own.entry("networks") {
+      reporter.warning(
+        entry.keyPlace, "`networks` of `\(node.name)` are not announced by netloom: \(kind.rawValue)'s own file decides"
+      )
     }
     for item in tree.items("loopback") {
       guard let address = item.text.flatMap({ InterfaceAddress($0) }) else { continue }
@@ -78,7 +86,7 @@ extension LabResolver {
     }
   }
 
-  private func readConfig(_ node: inout NodeDraft) {
+  private func readConfig(_ node: NodeDraft) {
     guard let kind = node.kind, kind.isDaemon else { return }
     guard let path = node.merged.text("config") else {
       if node.merged["config"] == nil {

@@ -16,7 +16,9 @@ extension LabResolver {
   }
 
   private func readRoute(_ item: Tree, of node: Int) -> StaticRoute? {
-    guard let to = item.text("to").flatMap({ IPPrefix($0) }), let via = item["via"], let text = via.text else { return nil }
+    guard let to = item.text("to").flatMap({ IPPrefix($0) }), let via = item["via"], let text = via.text else {
+      return nil
+    }
     if !families.contains(to.family) {
       reporter.error(item.place(of: "to"), "`\(to)` in a lab without \(to.family.title)")
       return nil
@@ -27,13 +29,17 @@ extension LabResolver {
     let interface = parts.count == 2 ? String(parts[1]) : nil
     for mine in nodes[node].interfaces {
       for theirs in acrossLink(mine) where end(theirs).node == far {
-        guard interface == nil || end(theirs).interface == interface, let gateway = end(theirs).address(to.family) else { continue }
+        guard interface == nil || end(theirs).interface == interface, let gateway = end(theirs).address(to.family)
+        else { continue }
         return StaticRoute(to: to, gateway: gateway.address, interface: end(mine).interface, derived: false)
       }
     }
     if linksAreWhole {
       reporter.error(
-        via.place, "via: no link of `\(nodes[node].name)` leads to `\(text)` with \(to.family.title); expected a neighbor on a link, or an address")
+        via.place,
+        "via: no link of `\(nodes[node].name)` leads to `\(text)` with \(to.family.title); "
+          + "expected a neighbor on a link, or an address"
+      )
     }
     return nil
   }
@@ -52,14 +58,16 @@ extension LabResolver {
     for mine in nodes[node].interfaces {
       for address in end(mine).addresses where address.value.prefix.contains(gateway) {
         if address.value.address == gateway {
-          reporter.error(place, "via: `\(gateway)` is an address of `\(nodes[node].name)` itself; expected a neighbor's")
+          reporter.error(
+            place, "via: `\(gateway)` is an address of `\(nodes[node].name)` itself; expected a neighbor's")
           return nil
         }
         return StaticRoute(to: to, gateway: gateway, interface: end(mine).interface, derived: false)
       }
     }
     if linksAreWhole {
-      reporter.error(place, "via: `\(gateway)` is in no subnet of `\(nodes[node].name)`; expected an address on one of its links")
+      reporter.error(
+        place, "via: `\(gateway)` is in no subnet of `\(nodes[node].name)`; expected an address on one of its links")
     }
     return nil
   }

@@ -38,31 +38,37 @@ extension LabResolver {
 
   private func adjacency(overLink index: Int, _ book: inout NeighborBook) -> Adjacency? {
     let link = links[index]
-    let relation = link.tree.text("relation").flatMap(LinkRelation.init(rawValue:)).flatMap { _ in link.tree["relation"] }
-    guard link.segment == nil else {
-      if let relation {
-        reporter.error(
-          relation.place, "`relation` on a link to a switch; expected under `bgp: {neighbors: {NODE: {relation: ...}}}`")
-      }
-      return nil
-    }
     let (a, b) = (nodes[link.a.node], nodes[link.b.node])
-    guard a.isSpeaker, b.isSpeaker, let asnA = a.asn, let asnB = b.asn else {
-      let silent = [a, b].filter { !$0.isSpeaker && !($0.kind?.forwards == true && $0.merged["asn"] != nil && $0.asn == nil) && $0.kind != nil }
-      if let relation, let first = silent.first {
-        reporter.error(relation.place, "`relation` on a link of `\(first.name)`, which speaks no BGP; expected two nodes with an `asn`")
-      }
-      return nil
-    }
-    if asnA == asnB {
-      if let relation { reporter.error(relation.place, "`relation` inside AS \(asnA); expected on a link between two ASes") }
-      return nil
-    }
-    guard a.isNetloomSpeaker || b.isNetloomSpeaker else { return nil }
+    checkRelation(of: link, a, b)
+    warnOfMissingASN(a, b)
+    guard link.segment == nil, a.isSpeaker, b.isSpeaker, a.asn != b.asn, a.isNetloomSpeaker || b.isNetloomSpeaker
+    else { return nil }
     let ends = [EndID(link: index, side: .a), EndID(link: index, side: .b)]
     return Adjacency(
       kind: .external, a: speaker(ends[0], neighbor: book.look(from: link.a.node, to: ends[1])),
       b: speaker(ends[1], neighbor: book.look(from: link.b.node, to: ends[0])), link: index, place: link.place)
+  }
+
+  /// `relation:` stands between two speakers of two ASes.
+  private func checkRelation(of link: LinkDraft, _ a: NodeDraft, _ b: NodeDraft) {
+    guard let text = link.tree.text("relation"), LinkRelation(rawValue: text) != nil else { return }
+    let place = link.tree.place(of: "relation")
+    if link.segment != nil {
+      reporter.error(
+        place, "`relation` on a link to a switch; expected under `bgp: {neighbors: {NODE: {relation: ...}}}`")
+    } else if let silent = [a, b].first(where: { !$0.isSpeaker && $0.kind != nil && !$0.asnWasRefused }) {
+      reporter.error(
+        place, "`relation` on a link of `\(silent.name)`, which speaks no BGP; expected two nodes with an `asn`")
+    } else if let asn = a.asn, asn == b.asn {
+      reporter.error(place, "`relation` inside AS \(asn); expected on a link between two ASes")
+    }
+  }
+
+  private func warnOfMissingASN(_ a: NodeDraft, _ b: NodeDraft) {
+    for (daemon, router) in [(a, b), (b, a)]
+    where daemon.kind?.isDaemon == true && daemon.merged["asn"] == nil && router.isNetloomSpeaker {
+      reporter.warning(daemon.place, "`\(daemon.name)` has no `asn`: `\(router.name)` has no BGP session with it")
+    }
   }
 
   private func speaker(_ id: EndID, neighbor: Tree?) -> Adjacency.Speaker {
@@ -147,7 +153,9 @@ extension LabResolver {
       let daemon = adjacency.a.addresses.isEmpty ? a : b
       reporter.warning(
         nodes[daemon].place,
-        "no iBGP between `\(nodes[a].name)` and `\(nodes[b].name)`: `\(nodes[daemon].name)` has no `loopback`, and no link joins them")
+        "no iBGP between `\(nodes[a].name)` and `\(nodes[b].name)`: "
+          + "`\(nodes[daemon].name)` has no `loopback`, and no link joins them"
+      )
       return nil
     }
     for family in families {
@@ -192,10 +200,13 @@ extension LabResolver {
         first[asn] = part
         continue
       }
-      let list = { (part: [Int]) in part.prefix(4).map { self.nodes[$0].name }.joined(separator: ", ") + (part.count > 4 ? ", ..." : "") }
+      let list = { (part: [Int]) in
+        part.prefix(4).map { self.nodes[$0].name }.joined(separator: ", ") + (part.count > 4 ? ", ..." : "")
+      }
       reporter.warning(
         nodes[part[0]].place,
-        "AS \(asn) is cut in two: no link inside it joins \(list(part)) with \(list(other)); iBGP runs within each part")
+        "AS \(asn) is cut in two: no link inside it joins \(list(part)) with \(list(other)); iBGP runs within each part"
+      )
     }
   }
 }

@@ -68,7 +68,7 @@ struct NeighborBook {
       for wish in wishes(of: index) where !wish.used && wish.own {
         let far = lab.nodes[wish.node]
         let us = lab.nodes[index].name
-        if far.merged["asn"] != nil, far.asn == nil { continue }
+        if far.asnWasRefused { continue }
         let reason: String
         if !far.isSpeaker {
           reason = "`\(far.name)` speaks no BGP"

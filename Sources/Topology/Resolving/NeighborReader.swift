@@ -49,7 +49,9 @@ struct NeighborReader {
       timers.hold = hold
       timers.keepalive = keepalive ?? hold / 3
       // RFC 4271 section 4.2
-      if hold == 1 || hold == 2 { reporter.error(tree.place(of: "hold"), "hold: `\(hold)`; expected 0 or at least 3 seconds") }
+      if hold == 1 || hold == 2 {
+        reporter.error(tree.place(of: "hold"), "hold: `\(hold)`; expected 0 or at least 3 seconds")
+      }
     } else if let keepalive {
       timers.keepalive = keepalive
       timers.hold = min(3 * keepalive, 65535)
@@ -60,7 +62,8 @@ struct NeighborReader {
         "keepalive: `\(timers.keepalive)` is longer than the hold time of \(timers.hold); expected a third of it")
     } else if timers.hold > 2, timers.keepalive == 0 {
       reporter.error(
-        tree.place(of: "keepalive"), "keepalive: `0` with a hold time of \(timers.hold) ends every session; expected a third of it")
+        tree.place(of: "keepalive"),
+        "keepalive: `0` with a hold time of \(timers.hold) ends every session; expected a third of it")
     }
     if let connect = tree.text("connect").flatMap(parseMilliseconds) {
       if connect == 0 { reporter.error(tree.place(of: "connect"), "connect: `0`; expected more than no time") }

@@ -57,7 +57,8 @@ struct PolicyReader {
       let set = item["set"].map(Self.set)
       if let otherwise = item.text("otherwise") {
         if item.entries.count > 1 {
-          reporter.error(item.place, "`otherwise` stands alone in the last statement; write `then` beside `match` and `set`")
+          reporter.error(
+            item.place, "`otherwise` stands alone in the last statement; write `then` beside `match` and `set`")
         }
         statements.append(PolicyStatement(match: nil, set: nil, then: otherwise == "accept" ? .accept : .reject))
         closed = true

@@ -76,7 +76,8 @@ struct SessionBuilder {
       }
       if settings.ttlSecurity, speaker.end == nil {
         lab.reporter.error(
-          neighbor.place(of: "ttl-security"), "`ttl-security` on iBGP between loopbacks, which may be hops apart; expected on a link")
+          neighbor.place(of: "ttl-security"),
+          "`ttl-security` on iBGP between loopbacks, which may be hops apart; expected on a link")
       }
       settings.role = nil
       settings.roles = false
@@ -98,9 +99,13 @@ struct SessionBuilder {
     if let first = said.first, let other = said.first(where: { $0.role != first.role }) {
       lab.reporter.error(
         max(first.place, other.place),
-        "two relations between `\(name(adjacency.a))` and `\(name(adjacency.b))` that contradict each other (the other in line \(min(first.place, other.place).line)); under `neighbors` this node is named first")
+        "two relations between `\(name(adjacency.a))` and `\(name(adjacency.b))` that contradict "
+          + "each other (the other in line \(min(first.place, other.place).line)); under `neighbors` this node is named first"
+      )
     }
-    let silent = [tree, adjacency.a.neighbor, adjacency.b.neighbor].compactMap { $0 }.first { $0.bool("roles") == false }
+    let silent = [tree, adjacency.a.neighbor, adjacency.b.neighbor].compactMap { $0 }.first {
+      $0.bool("roles") == false
+    }
     a.role = said.first?.role
     b.role = a.role?.mirrored
     a.roles = (a.role?.isRFC9234 ?? false) && silent == nil
@@ -116,7 +121,8 @@ struct SessionBuilder {
   private func share(_ a: inout NeighborSettings, _ b: inout NeighborSettings, _ adjacency: Adjacency) {
     if let one = a.md5, let two = b.md5, one != two, let neighbor = adjacency.b.neighbor {
       lab.reporter.error(
-        neighbor.place(of: "md5"), "`md5` differs from what `\(name(adjacency.a))` has for this session; write it at one end")
+        neighbor.place(of: "md5"),
+        "`md5` differs from what `\(name(adjacency.a))` has for this session; write it at one end")
     }
     a.md5 = a.md5 ?? b.md5
     b.md5 = a.md5
@@ -135,11 +141,14 @@ struct SessionBuilder {
     _ settings: NeighborSettings, _ speaker: Adjacency.Speaker, towards far: Adjacency.Speaker, _ place: Place
   ) {
     guard settings.role == nil, !isDaemon(speaker) else { return }
-    let missing = [("import", settings.importPolicy), ("export", settings.exportPolicy)].filter { $0.1 == .unset }.map(\.0)
+    let missing = [("import", settings.importPolicy), ("export", settings.exportPolicy)].filter { $0.1 == .unset }.map(
+      \.0)
     guard !missing.isEmpty else { return }
     lab.reporter.warning(
       place,
-      "no relation, and no \(missing.joined(separator: " and ")) policy on `\(name(speaker))` for `\(name(far))`: nothing passes (RFC 8212)")
+      "no relation, and no \(missing.joined(separator: " and ")) policy on `\(name(speaker))` "
+        + "for `\(name(far))`: nothing passes (RFC 8212)"
+    )
   }
 
   private func end(

@@ -20,7 +20,9 @@ struct SpeakerResolver {
     if let id = tree["router-id"], IPv4Address(id.text ?? "")?.isUnspecified == true {
       reporter.error(id.place, "router-id: `0.0.0.0` is no router id (RFC 6286)")
     }
-    guard !reporter.failed, let asn, let routerID = tree.text("router-id").flatMap({ IPv4Address($0) }) else { return nil }
+    guard !reporter.failed, let asn, let routerID = tree.text("router-id").flatMap({ IPv4Address($0) }) else {
+      return nil
+    }
     return ResolvedSpeaker(
       file: file, asn: asn, routerID: routerID, fib: tree.bool("fib") ?? false, networks: tree.prefixes("networks"),
       policies: policies.policies, neighbors: neighbors, multipath: tree.number("multipath") ?? 1,
@@ -39,11 +41,13 @@ struct SpeakerResolver {
     let isInternal = theirs != nil && theirs == ours
     var settings = reader.settings(item, isInternal: isInternal, policies: &policies)
     settings.client = item.bool("route-reflector-client") ?? false
-    guard let theirs, let ours, let name = Self.name(item), let address = item.text("address").flatMap({ IPAddress($0) })
+    guard let theirs, let ours, let name = Self.name(item),
+      let address = item.text("address").flatMap({ IPAddress($0) })
     else { return nil }
     let local = item.text("local-address").flatMap { IPAddress($0) }
     if let local, local.family != address.family {
-      reporter.error(item.place(of: "local-address"), "local-address: `\(local)` for `\(address)`; expected the same family")
+      reporter.error(
+        item.place(of: "local-address"), "local-address: `\(local)` for `\(address)`; expected the same family")
     }
     if isInternal {
       for key in ["relation", "roles", "multihop"] where item[key] != nil {
@@ -51,7 +55,8 @@ struct SpeakerResolver {
       }
     } else {
       if item.bool("route-reflector-client") == true {
-        reporter.error(item.place(of: "route-reflector-client"), "`route-reflector-client` on eBGP; expected in the same AS")
+        reporter.error(
+          item.place(of: "route-reflector-client"), "`route-reflector-client` on eBGP; expected in the same AS")
       }
       if settings.multihop, settings.ttlSecurity {
         reporter.error(item.place(of: "ttl-security"), "`ttl-security` beside `multihop`; expected one of them")
@@ -68,10 +73,12 @@ struct SpeakerResolver {
 
   private func warnOfSilence(_ item: Tree, _ name: String, _ settings: NeighborSettings) {
     guard settings.role == nil else { return }
-    let missing = [("import", settings.importPolicy), ("export", settings.exportPolicy)].filter { $0.1 == .unset }.map(\.0)
+    let missing = [("import", settings.importPolicy), ("export", settings.exportPolicy)].filter { $0.1 == .unset }.map(
+      \.0)
     guard !missing.isEmpty else { return }
     reporter.warning(
-      item.place, "eBGP neighbor `\(name)` has no \(missing.joined(separator: " and ")) policy: nothing passes (RFC 8212)")
+      item.place,
+      "eBGP neighbor `\(name)` has no \(missing.joined(separator: " and ")) policy: nothing passes (RFC 8212)")
   }
 
   private func checkUnique(_ neighbors: [SpeakerNeighbor]) {

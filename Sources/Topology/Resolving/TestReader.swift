@@ -53,7 +53,9 @@ struct TestReader {
       let list = allowed.map { "`\($0)`" }.joined(separator: ", ")
       reporter.error(key.keyPlace, "`\(key.key)` is nothing a \(word) can be; expected one of \(list)")
     }
-    if entry.value.entries.isEmpty { reporter.error(entry.keyPlace, "`expect` is empty; expected something that must hold") }
+    if entry.value.entries.isEmpty {
+      reporter.error(entry.keyPlace, "`expect` is empty; expected something that must hold")
+    }
   }
 
   private func node(_ tree: Tree, _ key: String) -> Int? {
@@ -64,7 +66,8 @@ struct TestReader {
   private func trace(_ tree: Tree, _ expect: Tree?) -> TestAction? {
     let from = node(tree, "from")
     if let from, lab.isSwitch(from) {
-      reporter.error(tree.place(of: "from"), "from: `\(lab.nodes[from].name)` is a switch; expected a node with addresses")
+      reporter.error(
+        tree.place(of: "from"), "from: `\(lab.nodes[from].name)` is a switch; expected a node with addresses")
     }
     guard let to = tree["to"], let target = to.text else { return nil }
     if IPAddress(target) == nil { checkEndpoint(target, at: to.place) }
@@ -81,7 +84,8 @@ struct TestReader {
       TraceStep(
         from: lab.nodes[from].name, to: target, transport: transport, port: port,
         family: tree.text("family").flatMap(AddressFamily.init(word:)), count: tree.number("count"),
-        reachable: expect == nil ? true : expect?.bool("reachable"), forward: expect?["forward"]?.list.compactMap(\.text),
+        reachable: expect == nil ? true : expect?.bool("reachable"),
+        forward: expect?["forward"]?.list.compactMap(\.text),
         back: expect?["return"]?.list.compactMap(\.text), symmetric: expect?.bool("symmetric")))
   }
 
@@ -103,7 +107,8 @@ struct TestReader {
     let parts = text.split(separator: ":", maxSplits: 1)
     guard let name = parts.first, let node = lab.lookUp(String(name), at: place) else { return false }
     guard parts.count == 2, lab.find(node, interface: parts[1]) == nil, lab.linksAreWhole else { return true }
-    let hint = reporter.suggestion(for: String(parts[1]), from: lab.nodes[node].interfaces.map { lab.end($0).interface })
+    let hint = reporter.suggestion(
+      for: String(parts[1]), from: lab.nodes[node].interfaces.map { lab.end($0).interface })
     reporter.error(place, "`\(name)` has no interface `\(parts[1])`\(hint)")
     return false
   }
@@ -122,7 +127,9 @@ struct TestReader {
   private func route(_ tree: Tree, _ expect: Tree?) -> TestAction? {
     guard let index = node(tree, "node") else { return nil }
     if lab.nodes[index].kind != .router, lab.nodes[index].kind != nil {
-      reporter.error(tree.place(of: "node"), "node: `\(lab.nodes[index].name)` is a \(lab.nodes[index].kind?.rawValue ?? ""); expected a router")
+      reporter.error(
+        tree.place(of: "node"),
+        "node: `\(lab.nodes[index].name)` is a \(lab.nodes[index].kind?.rawValue ?? ""); expected a router")
     }
     guard let prefix = tree.text("prefix").flatMap({ IPPrefix($0) }) else { return nil }
     let single = expect?["next-hop"].map { [$0] }
@@ -159,7 +166,10 @@ struct TestReader {
         near.node == node && far.node == neighbor && (interface == nil || far.interface == interface)
       }
     }
-    if !found { reporter.error(place, "no BGP session between `\(node)` and `\(neighbor)`\(interface.map { " at `\($0)`" } ?? "")") }
+    if !found {
+      reporter.error(
+        place, "no BGP session between `\(node)` and `\(neighbor)`\(interface.map { " at `\($0)`" } ?? "")")
+    }
   }
 
   private func exec(_ tree: Tree, _ expect: Tree?) -> TestAction? {
@@ -170,7 +180,8 @@ struct TestReader {
     }
     return .exec(
       ExecStep(
-        node: lab.nodes[index].name, command: command, exit: expect == nil ? 0 : expect?.number("exit").map { Int32($0) },
+        node: lab.nodes[index].name, command: command,
+        exit: expect == nil ? 0 : expect?.number("exit").map { Int32($0) },
         output: output))
   }
 
