@@ -119,8 +119,9 @@ let package = Package(
     tests("TopologyTests", ["Topology", "NetTypes"]),
     tests("ControlProtocolTests", ["ControlProtocol", protobuf]),
     tests("IntentTests", ["Intent", "Topology", "ControlProtocol", "NetTypes", protobuf]),
-    tests("MachineTests", ["Machine", "ControlProtocol", "EventLoop", "CLinux", protobuf]),
-    tests("NodeAgentTests", ["NodeAgent", "ControlProtocol", "NetTypes", protobuf]),
+    tests("MachineTests", ["Machine", "netloom-machine", "ControlProtocol", "EventLoop", "CLinux", protobuf]),
+    tests(
+      "NodeAgentTests", ["NodeAgent", "BGPCore", "ControlProtocol", "EventLoop", "Netlink", "NetTypes", "CLinux", protobuf]),
     tests("ProbeTests", ["Probe", "ControlProtocol", "Capture", "PathProof", "NetTypes", "CLinux", protobuf]),
     tests("ControllerTests", ["Controller", "NetTypes", "Intent", "Topology", "ControlProtocol", "NorthboundAPI", logging, protobuf] + nioCore),
     tests(

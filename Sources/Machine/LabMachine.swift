@@ -48,22 +48,30 @@ final class LabMachine {
   /// Makes everything, in the order that lets it happen at the same time: the controller reads the topology while the
   /// kernel makes the links.
   func build() throws(BuildError) {
+    var steps = StepClock()
     controller.start()
     link.connect()
+    steps.done("controller")
     ready.progress("\(lab.plan.nodes.count) nodes, \(lab.plan.links.count) links")
     let built = try network.makeNamespaces()
+    steps.done("namespaces")
     for (place, plan) in lab.plan.nodes.enumerated() {
       let node = Node(lab, plan, place: place, built[place])
       nodes.append(node)
       byName[plan.name] = node
       node.startPause()
     }
+    steps.done("pauses")
     try network.makeLinks(built)
+    steps.done("links")
     try installRoutes(built)
     linkNames()
+    steps.done("routes")
     for node in nodes { node.startAgent() }
+    steps.done("agents")
     isBuilt = true
     ready.built()
+    MachineLog.note("built \(nodes.count) nodes, \(network.links.count) links in \(steps)")
     lab.changed()
     lab.loop.enqueue { [unowned self] in startRest() }
   }
