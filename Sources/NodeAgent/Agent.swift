@@ -11,11 +11,12 @@
 // A sample is pushed when the node became idle or a link or session changed: a hint that spares the controller's asking
 // round. What counts for convergence are the waves that it asks for.
 
-internal import ControlProtocol
+internal import BGPSpeaker
 internal import CLinux
+internal import ControlProtocol
+public import EventLoop
 import Glibc
-internal import EventLoop
-internal import Netlink
+public import Netlink
 
 public final class Agent {
   private let loop: EventLoop

@@ -80,7 +80,7 @@ extension Node {
     if !isNew, message.fib != (fib != nil) {
       throw Refusal("fib", "cannot be switched while the speaker runs")
     }
-    let speaker = try speaker ?? start(fib: message.fib)
+    let speaker = if let speaker { speaker } else { try start(fib: message.fib) }
     do throws(SpeakerError) {
       try speaker.apply(configuration)
     } catch {

@@ -4,6 +4,7 @@ internal import BGPCore
 internal import BGPSpeaker
 internal import BGPWire
 internal import ControlProtocol
+internal import FIB
 internal import FoundationEssentials
 internal import NetTypes
 internal import Netlink

@@ -9,6 +9,7 @@
 internal import CLinux
 import Glibc
 internal import ControlProtocol
+internal import SwiftProtobuf
 internal import EventLoop
 
 final class Standalone {
@@ -95,7 +96,7 @@ final class Standalone {
     posix_spawnattr_setsigmask(&attributes, &none)
     posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK))
     var pid: pid_t = 0
-    let failure = posix_spawnp(&pid, arguments[0], nil, &attributes, &arguments, environ)
+    let failure = posix_spawnp(&pid, words[0], nil, &attributes, &arguments, Glibc.environ)
     guard failure == 0 else { throw SystemError("posix_spawn", failure, words[0]) }
     return pid
   }
