@@ -65,7 +65,6 @@ final class LabMachine {
     try network.makeLinks(built)
     steps.done("links")
     try installRoutes(built)
-    linkNames()
     steps.done("routes")
     for node in nodes { node.startAgent() }
     steps.done("agents")
@@ -101,6 +100,7 @@ final class LabMachine {
   }
 
   private func startRest() {
+    linkNames()
     for node in nodes { node.startUserProcesses() }
     for node in nodes {
       do throws(KernelError) {

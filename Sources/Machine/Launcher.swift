@@ -92,7 +92,13 @@ struct Launcher {
         _exit(lab.run())
       }
       _ = close(theirs)
-      try? SmallFile.write(options.directory.pid, "\(child)\n")
+      do throws(SystemError) {
+        try SmallFile.write(options.directory.pid, "\(child)\n")
+      } catch {
+        kill(child, SIGKILL)
+        files.remove(initPid: 0, cleanly: false)
+        throw error
+      }
       return try OuterParent(options, files, child, control: mine).wait()
     } catch {
       throw BuildError(error)

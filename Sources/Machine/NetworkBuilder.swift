@@ -56,9 +56,13 @@ struct NetworkBuilder {
       return try onThrowawayThread { () throws(SystemError) -> [BuiltNamespace] in
         var built: [BuiltNamespace] = []
         built.reserveCapacity(nodes.count)
+        var fresh: NodeSysctls.Fresh?
         for node in nodes {
           failed = node.name
-          built.append(try makeNamespace(node, &missing))
+          try systemCall("unshare", "a network namespace") { unshare(CLONE_NEWNET) }
+          let known = fresh ?? NodeSysctls.Fresh()
+          fresh = known
+          built.append(try fillNamespace(node, known, &missing))
         }
         for setting in missing.sorted() { MachineLog.warning("this machine does not allow \(setting) here") }
         return built
@@ -68,15 +72,15 @@ struct NetworkBuilder {
     }
   }
 
-  private func makeNamespace(
-    _ node: NLNodePlan, _ missing: inout Set<String>
+  /// What belongs into the namespace that the calling thread has just made.
+  private func fillNamespace(
+    _ node: NLNodePlan, _ fresh: NodeSysctls.Fresh, _ missing: inout Set<String>
   ) throws(SystemError) -> BuiltNamespace {
-    try systemCall("unshare", "a network namespace") { unshare(CLONE_NEWNET) }
     let built: (Namespace, NetlinkSocket)
     do throws(KernelError) {
       let namespace = try Namespace.current()
       let socket = try NetlinkSocket(receiveBuffer: 256 << 10)
-      try NodeSysctls.apply(node, &missing)
+      try NodeSysctls.apply(node, fresh, &missing)
       built = (namespace, socket)
     } catch {
       throw SystemError(error.call, error.number, error.subject)

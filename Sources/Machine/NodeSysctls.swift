@@ -23,16 +23,36 @@ enum NodeSysctls {
     ("net.ipv4.ip_unprivileged_port_start", "0"),
   ]
 
+  /// The values of a fresh namespace of this machine, read once: only what differs is written. A write costs as much
+  /// as half a link, and every namespace starts out alike.
+  struct Fresh {
+    private var values: [String: String] = [:]
+
+    /// Reads in the calling thread's namespace, which nobody has touched yet.
+    init() {
+      for name in NodeSysctls.everywhere.map(\.0) + NodeSysctls.forwarding {
+        if let value = try? Sysctl.read(name) { values[name] = value }
+      }
+    }
+
+    func holds(_ name: String, _ value: String) -> Bool { values[name] == value }
+    func knows(_ name: String) -> Bool { values[name] != nil }
+  }
+
+  private static let forwarding = ["net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"]
+
   /// Writes them in the calling thread's namespace. What only the topology names must be taken by the kernel; a default
   /// that this kernel lacks, and a congestion control that it does not allow, are passed over.
   /// - Parameter missing: gains what was passed over, `NAME=VALUE`.
-  static func apply(_ plan: NLNodePlan, _ missing: inout Set<String>) throws(KernelError) {
+  static func apply(_ plan: NLNodePlan, _ fresh: Fresh, _ missing: inout Set<String>) throws(KernelError) {
     var planned = plan.sysctls
-    let forwarding = plan.forwarding ? "1" : "0"
-    for (name, value) in everywhere + [("net.ipv4.ip_forward", forwarding), ("net.ipv6.conf.all.forwarding", forwarding)] {
+    // Turning forwarding on rewrites parameters of every interface, so it comes first.
+    for (name, value) in forwarding.map({ ($0, plan.forwarding ? "1" : "0") }) + everywhere {
+      let value = planned.removeValue(forKey: name) ?? value
+      if fresh.holds(name, value) || !fresh.knows(name) { continue }
       do {
-        try Sysctl.write(Sysctl.Setting(name, planned.removeValue(forKey: name) ?? value))
-      } catch where error.isNotThere || (name == Congestion.sysctl && error.isDenied) {
+        try Sysctl.write(Sysctl.Setting(name, value))
+      } catch where name == Congestion.sysctl && (error.isDenied || error.isNotThere) {
         missing.insert("\(name)=\(value)")
       }
     }

@@ -32,11 +32,18 @@ struct RunFiles {
   /// topology, under the lab's name, until `down` or the next `up` of that name.
   func remove(initPid: Int32, cleanly: Bool) {
     if initPid > 0 { Self.unlinkNamespaces(init: initPid) }
-    if cleanly { return Self.removeTree(directory.path) }
+    if cleanly { return removeAll() }
     for path in [directory.pid, directory.machineSocket, directory.controllerSocket, directory.apiSocket] {
       _ = unlink(path)
     }
     Self.removeTree(directory.path + "/nodes")
+  }
+
+  /// The lock last: while it stands nobody else can take the name and put new files here.
+  private func removeAll() {
+    for name in Self.entries(of: directory.path) where name != "lock" { Self.removeTree("\(directory.path)/\(name)") }
+    _ = unlink(directory.lock)
+    _ = rmdir(directory.path)
   }
 
   static func entries(of path: String) -> [String] {

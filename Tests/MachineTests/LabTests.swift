@@ -22,7 +22,8 @@ func fiveNodes(_ privilege: Privilege) throws -> TestLab {
   lab.link(2, ("r1", "eth2", 3), ("r2", "eth1", 2))
   lab.link(3, ("r2", "eth2", 3), ("sw", "p1", 2), addressed: [true, false])
   lab.link(3, ("sw", "p2", 3), ("h2", "eth1", 2), addressed: [false, true])
-  lab.plan.links[3].a.mac = Data([2, 0, 0, 0, 4, 1])
+  lab.plan.links[2].b.mac = Data([2, 0, 0, 0, 4, 1])   // ports must not share a MAC with a station
+  lab.plan.links[3].a.mac = Data([2, 0, 0, 0, 4, 2])
   return lab
 }
 
@@ -113,7 +114,7 @@ func route(_ prefix: [UInt8], _ length: UInt32, via gateway: [UInt8]) -> NLRoute
     let lab = try fiveNodes(Privilege.possible[0])
     try lab.start()
     let first = try lab.process("r1", "agent")
-    #expect(lab.log("r1").contains("--node r1 --listen "))
+    try lab.wait("its log") { lab.log("r1").contains("--node r1 --listen ") }
     // The stand-in never accepts: the kernel answers for the open listener.
     let connect = "exec 3<>/dev/tcp/10.0.1.2/179 && echo connected"
     #expect(try lab.run("h1", "/bin/bash", "-c", connect).output == "connected\n")
