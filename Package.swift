@@ -121,7 +121,7 @@ let package = Package(
     tests("IntentTests", ["Intent", "Topology", "ControlProtocol", "NetTypes", protobuf]),
     tests("MachineTests", ["Machine", "netloom-machine", "ControlProtocol", "EventLoop", "CLinux", protobuf]),
     tests(
-      "NodeAgentTests", ["NodeAgent", "BGPCore", "ControlProtocol", "EventLoop", "Netlink", "NetTypes", "CLinux", protobuf]),
+      "NodeAgentTests", ["NodeAgent", "BGPCore", "BGPWire", "ControlProtocol", "EventLoop", "Netlink", "NetTypes", "CLinux", protobuf]),
     tests("ProbeTests", ["Probe", "ControlProtocol", "Capture", "PathProof", "NetTypes", "CLinux", protobuf]),
     tests("ControllerTests", ["Controller", "NetTypes", "Intent", "Topology", "ControlProtocol", "NorthboundAPI", logging, protobuf] + nioCore),
     tests(
