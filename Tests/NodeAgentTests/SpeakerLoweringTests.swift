@@ -1,6 +1,9 @@
 import BGPCore
+import BGPWire
 import ControlProtocol
+import FoundationEssentials
 import NetTypes
+import SwiftProtobuf
 import Testing
 
 @testable import NodeAgent
@@ -54,12 +57,12 @@ import Testing
     let lowered = try SpeakerConfiguration(message)
     #expect(lowered.table.networks.map(\.description) == ["203.0.113.0/24"])
     #expect(lowered.table.multipath == 4 && lowered.table.clusterID == 9 && lowered.restartTime == 120)
-    let neighbor = try #require(lowered.neighbors.first)
-    #expect(neighbor.peer.relation == .customer && neighbor.peer.importPolicy == .named("in"))
-    #expect(neighbor.peer.exportPolicy == .reject && neighbor.peer.privateASRemoval == .replace)
-    #expect(neighbor.families == .ipv6Unicast && neighbor.transport.interface == "eth1" && neighbor.isDaemon)
-    #expect(neighbor.transport.md5Key == "s3cret" && neighbor.transport.ttlSecurity && neighbor.gracefulRestart == 60)
-    #expect(neighbor.timers.holdSeconds == 9 && neighbor.peer.maxPrefix == 1000 && neighbor.peer.allowOwnAS == 2)
+    let found = try #require(lowered.neighbors.first)
+    #expect(found.peer.relation == .customer && found.peer.importPolicy == .named("in"))
+    #expect(found.peer.exportPolicy == .reject && found.peer.privateASRemoval == .replace)
+    #expect(found.families == .ipv6Unicast && found.transport.interface == "eth1" && found.isDaemon)
+    #expect(found.transport.md5Key == "s3cret" && found.transport.ttlSecurity && found.gracefulRestart == 60)
+    #expect(found.timers.holdSeconds == 9 && found.peer.maxPrefix == 1000 && found.peer.allowOwnAS == 2)
   }
 
   @Test func `a statement's match and set arrive, wildcards too`() throws {
@@ -96,14 +99,14 @@ import Testing
 
   @Test func `what cannot be is refused with its name`() throws {
     let cases: [(NLSpeakerConfig, String)] = [
-      (try config { $0.asn = 0 }, ""),
-      (try config { $0.networks = [NLPrefix.with { $0.address = .init([10, 0, 0, 1]); $0.length = 8 }] }, "networks"),
+      (config { $0.asn = 0 }, ""),
+      (config { $0.networks = [NLPrefix.with { $0.address = .init([10, 0, 0, 1]); $0.length = 8 }] }, "networks"),
       (try config { $0.neighbors = [try neighbor { $0.address = .init([1, 2, 3]) }] }, "neighbor isp1"),
       (try config { $0.neighbors = [try neighbor { $0.importPolicy = "nowhere" }] }, "neighbor isp1"),
       (try config { $0.neighbors = [try neighbor { $0.hold = 2 }] }, "neighbor isp1"),
       (try config { $0.neighbors = [try neighbor(), try neighbor()] }, "neighbor isp1"),
       (
-        try config { config in
+        config { config in
           config.policies = [
             NLPolicy.with { policy in
               policy.name = "bad"
