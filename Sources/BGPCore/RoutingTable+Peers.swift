@@ -19,6 +19,7 @@ extension RoutingTable {
       old.asn != settings.asn || old.routerID != settings.routerID || old.clusterID != settings.clusterID
       || old.routeReflector != settings.routeReflector || old.preferCustomer != settings.preferCustomer
     for peer in 1..<peers.count where peers[peer].isConfigured {
+      peers[peer].isExternal = peers[peer].settings.asn != settings.asn
       if identityChanged || (policiesChanged && peers[peer].settings.usesNamedImport) { importAgain(peer) }
       if identityChanged || (policiesChanged && peers[peer].settings.usesNamedExport) { exportAgain(peer) }
     }
@@ -34,10 +35,14 @@ extension RoutingTable {
     let list = PathAttributes().encodeCanonical()
     let set = list.withUnsafeBytes { attributes.intern($0) }
     attributes.retain(set)
-    let path = importedPath(set, from: .local, prefixClass: 0)
-    paths.retain(path)
-    for prefix in new { insert(PrefixKey(prefix), Family(prefix.family), path, from: .local) }
-    releasePath(path)
+    for family in Family.allCases {
+      // One path per family: what is sent for a path is encoded once, and its next hop is of one family. Received paths
+      // differ by their next hop; ours have none, so the class of prefixes tells them apart.
+      let path = importedPath(set, from: .local, prefixClass: UInt32(family.rawValue))
+      paths.retain(path)
+      for prefix in new where Family(prefix.family) == family { insert(PrefixKey(prefix), family, path, from: .local) }
+      releasePath(path)
+    }
     attributes.release(set)
   }
 

@@ -1,0 +1,214 @@
+import BGPWire
+import NetTypes
+import Testing
+
+@testable import BGPCore
+
+/// One malformed attribute list, and what RFC 7606 wants done with the prefix that it came with.
+struct MalformedCase: Sendable, CustomTestStringConvertible {
+  enum Wanted: Sendable { case accepted, discarded, withdrawn, reset }
+  var name: String
+  var list: [UInt8]
+  var wanted: Wanted
+  var isInternal = false
+  var testDescription: String { name }
+}
+
+private let origin: [UInt8] = [0x40, 1, 1, 0]
+private let path: [UInt8] = [0x40, 2, 6, 2, 1, 0, 0, 0xFB, 0xF5]  // 64501
+private let nextHop: [UInt8] = [0x40, 3, 4, 10, 0, 0, 1]
+private let good = origin + path + nextHop
+
+/// The prefix 192.0.2.0/24 with this list.
+private func update(_ list: [UInt8], nlri: [UInt8] = [24, 192, 0, 2], withdrawn: [UInt8] = []) -> [UInt8] {
+  let count = 23 + withdrawn.count + list.count + nlri.count
+  return [UInt8](repeating: 0xFF, count: 16) + [UInt8(count >> 8), UInt8(count & 255), 2]
+    + [UInt8(withdrawn.count >> 8), UInt8(withdrawn.count & 255)] + withdrawn
+    + [UInt8(list.count >> 8), UInt8(list.count & 255)] + list + nlri
+}
+
+@Suite("Errors in UPDATE messages (RFC 7606)")
+struct ErrorHandlingTests {
+  static let cases: [MalformedCase] = [
+    MalformedCase(name: "a good list", list: good, wanted: .accepted),
+    MalformedCase(name: "attributes out of order", list: nextHop + path + origin, wanted: .accepted),
+    MalformedCase(name: "extended length where one octet would do", list: [0x50, 1, 0, 1, 0] + path + nextHop, wanted: .accepted),
+    MalformedCase(name: "unused flag bits set", list: [0x4F, 1, 1, 0] + path + nextHop, wanted: .accepted),
+    // 7.1
+    MalformedCase(name: "ORIGIN of 2 octets", list: [0x40, 1, 2, 0, 0] + path + nextHop, wanted: .withdrawn),
+    MalformedCase(name: "ORIGIN of 0 octets", list: [0x40, 1, 0] + path + nextHop, wanted: .withdrawn),
+    MalformedCase(name: "ORIGIN 3", list: [0x40, 1, 1, 3] + path + nextHop, wanted: .withdrawn),
+    MalformedCase(name: "ORIGIN marked optional", list: [0xC0, 1, 1, 0] + path + nextHop, wanted: .withdrawn),
+    MalformedCase(name: "ORIGIN missing", list: path + nextHop, wanted: .withdrawn),
+    // 7.2
+    MalformedCase(name: "AS_PATH missing", list: origin + nextHop, wanted: .withdrawn),
+    MalformedCase(name: "AS_PATH empty", list: origin + [0x40, 2, 0] + nextHop, wanted: .accepted),
+    MalformedCase(name: "segment of no numbers", list: origin + [0x40, 2, 2, 2, 0] + nextHop, wanted: .withdrawn),
+    MalformedCase(name: "segment longer than the attribute", list: origin + [0x40, 2, 6, 2, 2, 0, 0, 0xFB, 0xF5] + nextHop, wanted: .withdrawn),
+    MalformedCase(name: "one octet behind the segments", list: origin + [0x40, 2, 7, 2, 1, 0, 0, 0xFB, 0xF5, 2] + nextHop, wanted: .withdrawn),
+    MalformedCase(name: "unknown segment type", list: origin + [0x40, 2, 6, 5, 1, 0, 0, 0xFB, 0xF5] + nextHop, wanted: .withdrawn),
+    MalformedCase(name: "confederation segment", list: origin + [0x40, 2, 6, 3, 1, 0, 0, 0xFB, 0xF5] + nextHop, wanted: .withdrawn),
+    MalformedCase(name: "AS 0 in AS_PATH (RFC 7607)", list: origin + [0x40, 2, 6, 2, 1, 0, 0, 0, 0] + nextHop, wanted: .withdrawn),
+    MalformedCase(name: "AS_SET", list: origin + [0x40, 2, 6, 1, 1, 0, 0, 0xFB, 0xF5] + nextHop, wanted: .accepted),
+    // 7.3
+    MalformedCase(name: "NEXT_HOP of 5 octets", list: origin + path + [0x40, 3, 5, 10, 0, 0, 1, 0], wanted: .withdrawn),
+    MalformedCase(name: "NEXT_HOP missing", list: origin + path, wanted: .withdrawn),
+    // 7.4, 7.5
+    MalformedCase(name: "MED of 3 octets", list: good + [0x80, 4, 3, 0, 0, 0], wanted: .withdrawn),
+    MalformedCase(name: "MED marked transitive", list: good + [0xC0, 4, 4, 0, 0, 0, 1], wanted: .withdrawn),
+    MalformedCase(name: "LOCAL_PREF from an external peer", list: good + [0x40, 5, 4, 0, 0, 0, 200], wanted: .discarded),
+    MalformedCase(name: "LOCAL_PREF of 3 octets from an external peer", list: good + [0x40, 5, 3, 0, 0, 0], wanted: .discarded),
+    MalformedCase(name: "LOCAL_PREF of 3 octets from an internal peer", list: good + [0x40, 5, 3, 0, 0, 0], wanted: .withdrawn, isInternal: true),
+    // 7.6, 7.7
+    MalformedCase(name: "ATOMIC_AGGREGATE of 1 octet", list: good + [0x40, 6, 1, 0], wanted: .discarded),
+    MalformedCase(name: "AGGREGATOR of 6 octets between 4-octet speakers", list: good + [0xC0, 7, 6, 0, 1, 10, 0, 0, 1], wanted: .discarded),
+    MalformedCase(name: "AGGREGATOR with AS 0", list: good + [0xC0, 7, 8, 0, 0, 0, 0, 10, 0, 0, 1], wanted: .discarded),
+    MalformedCase(name: "AGGREGATOR marked well-known", list: good + [0x40, 7, 8, 0, 0, 0, 1, 10, 0, 0, 1], wanted: .discarded),
+    // 7.8 to 7.10, 7.14, RFC 8092, RFC 9234
+    MalformedCase(name: "COMMUNITIES of 3 octets", list: good + [0xC0, 8, 3, 0, 0, 0], wanted: .withdrawn),
+    MalformedCase(name: "COMMUNITIES of no octets", list: good + [0xC0, 8, 0], wanted: .withdrawn),
+    MalformedCase(name: "ORIGINATOR_ID from an external peer", list: good + [0x80, 9, 4, 1, 1, 1, 1], wanted: .discarded),
+    MalformedCase(name: "ORIGINATOR_ID of 5 octets", list: good + [0x80, 9, 5, 1, 1, 1, 1, 1], wanted: .withdrawn, isInternal: true),
+    MalformedCase(name: "CLUSTER_LIST of 6 octets", list: good + [0x80, 10, 6, 1, 1, 1, 1, 1, 1], wanted: .withdrawn, isInternal: true),
+    MalformedCase(name: "CLUSTER_LIST from an external peer", list: good + [0x80, 10, 6, 1, 1, 1, 1, 1, 1], wanted: .discarded),
+    MalformedCase(name: "extended communities of 7 octets", list: good + [0xC0, 16, 7, 0, 0, 0, 0, 0, 0, 0], wanted: .withdrawn),
+    MalformedCase(name: "large communities of 11 octets", list: good + [0xC0, 32, 11, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], wanted: .withdrawn),
+    MalformedCase(name: "OTC of 3 octets", list: good + [0xC0, 35, 3, 0, 0, 1], wanted: .withdrawn),
+    MalformedCase(name: "AS4_PATH from a 4-octet speaker", list: good + [0xC0, 17, 6, 2, 1, 0, 1, 0, 1], wanted: .accepted),
+    MalformedCase(name: "a broken AS4_PATH", list: good + [0xC0, 17, 3, 2, 1, 0], wanted: .discarded),
+    // 3 g
+    MalformedCase(name: "ORIGIN twice", list: good + origin, wanted: .discarded),
+    MalformedCase(name: "MP_REACH_NLRI twice", list: good + [0x80, 14, 5, 0, 1, 128, 0, 0] + [0x80, 14, 5, 0, 1, 128, 0, 0], wanted: .reset),
+    // 4
+    MalformedCase(name: "attribute longer than the list", list: good + [0xC0, 8, 8, 0, 0, 0, 1], wanted: .withdrawn),
+    MalformedCase(name: "two octets left at the end of the list", list: good + [0xC0, 8], wanted: .withdrawn),
+    // 7.11, 7.12
+    MalformedCase(name: "IPv6 next hop of 8 octets", list: good + [0x80, 14, 14, 0, 2, 1, 8, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0], wanted: .reset),
+    MalformedCase(name: "MP_REACH_NLRI shorter than its next hop", list: good + [0x80, 14, 6, 0, 2, 1, 16, 1, 1], wanted: .reset),
+    MalformedCase(name: "IPv6 prefix of 129 bits withdrawn", list: good + [0x80, 15, 4, 0, 2, 1, 129], wanted: .reset),
+    MalformedCase(name: "a family that is not ours", list: good + [0x80, 15, 5, 0, 25, 70, 0, 0], wanted: .accepted),
+    // Unknown attributes
+    MalformedCase(name: "unknown optional transitive", list: good + [0xC0, 99, 1, 7], wanted: .accepted),
+    MalformedCase(name: "unknown optional non-transitive", list: good + [0x80, 99, 1, 7], wanted: .accepted),
+    MalformedCase(name: "unknown well-known", list: good + [0x40, 99, 1, 7], wanted: .withdrawn),
+  ]
+
+  @Test("each malformed attribute costs what it must and no more", arguments: cases)
+  func outcome(of malformed: MalformedCase) {
+    var harness = TableHarness()
+    let peer = harness.peer(1, asn: malformed.isInternal ? 64500 : 64501)
+    let monitor = harness.peer(2, asn: 64502)
+    harness.receive(update(good), from: peer)  // so that a withdrawal has something to take away
+    harness.settle()
+    let outcome = harness.receive(update(malformed.list), from: peer)
+    harness.settle()
+    let isThere = harness.told[monitor]?[prefix("192.0.2.0/24")] != nil
+    switch (malformed.wanted, outcome) {
+    case (.accepted, .accepted), (.discarded, .attributesDiscarded): #expect(isThere)
+    case (.withdrawn, .treatedAsWithdraw): #expect(!isThere)
+    case (.reset, .sessionReset(let notification, _)): #expect(notification.code.code == 3)
+    default: Issue.record("\(malformed.name): \(outcome)")
+    }
+  }
+
+  @Test("an error with no reachable NLRI in sight needs a reset (section 5.2)")
+  func noNLRI() {
+    var harness = TableHarness()
+    let peer = harness.peer(1, asn: 64501)
+    let outcome = harness.receive(update([0x40, 1, 1, 9], nlri: [], withdrawn: [24, 192, 0, 2]), from: peer)
+    guard case .sessionReset = outcome else {
+      Issue.record("\(outcome)")
+      return
+    }
+    let discard = harness.receive(update(good + [0x40, 6, 1, 0], nlri: []), from: peer)
+    guard case .attributesDiscarded = discard else {
+      Issue.record("\(discard)")
+      return
+    }
+  }
+
+  @Test("what cannot be cut into sections or prefixes needs a reset")
+  func unreadable() {
+    var harness = TableHarness()
+    let peer = harness.peer(1, asn: 64501)
+    let bad: [[UInt8]] = [
+      update(good, nlri: [33, 1, 1, 1, 1, 1]), update(good, nlri: [24, 192, 0]),
+      update([], nlri: [], withdrawn: [24, 1]), update([], nlri: [], withdrawn: [40, 1, 1, 1, 1, 1]),
+    ]
+    for message in bad {
+      guard case .sessionReset = harness.receive(message, from: peer) else {
+        Issue.record("\(message)")
+        return
+      }
+    }
+    var lengths = update(good)
+    lengths[22] = 0xFF  // attribute length beyond the message
+    guard case .sessionReset(let notification, _) = harness.receive(lengths, from: peer) else {
+      Issue.record("lengths")
+      return
+    }
+    #expect(notification.code == .malformedAttributeList)
+  }
+
+  @Test("an unknown transitive attribute goes on unharmed with the Partial bit, a non-transitive one does not")
+  func unknown() {
+    var harness = TableHarness()
+    let peer = harness.peer(1, asn: 64501)
+    let monitor = harness.peer(2, asn: 64502)
+    harness.receive(update(good + [0xC0, 99, 2, 7, 8, 0x80, 100, 1, 9, 0xE0, 101, 0]), from: peer)
+    harness.settle()
+    let others = harness.told[monitor]?[prefix("192.0.2.0/24")]?.others
+    #expect(others?.map(\.type.rawValue) == [99, 101])
+    #expect(others?.first?.value == [7, 8])
+    #expect(others?.allSatisfy { $0.flags == [.optional, .transitive, .partial] } == true)
+  }
+
+  @Test("of an attribute that comes twice the first counts")
+  func repeated() {
+    var harness = TableHarness()
+    let peer = harness.peer(1, asn: 64501)
+    let monitor = harness.peer(2, asn: 64502)
+    harness.receive(update(good + [0x40, 1, 1, 2]), from: peer)
+    harness.settle()
+    #expect(harness.told[monitor]?[prefix("192.0.2.0/24")]?.origin == .igp)
+  }
+
+  @Test("a set that another family or we ourselves left in the table does not make a bad one good")
+  func knownSets() {
+    var harness = TableHarness { $0.networks = [prefix("203.0.113.0/24")] }
+    let peer = harness.peer(1, asn: 64501)
+    // Ours has ORIGIN and an empty AS_PATH, and no NEXT_HOP.
+    guard case .treatedAsWithdraw = harness.receive(update([0x40, 1, 1, 0, 0x40, 2, 0]), from: peer) else {
+      Issue.record("NEXT_HOP missing")
+      return
+    }
+    harness.announce(["2001:db8::/32"], from: peer, path: [64501], nextHop: "2001:db8:ffff::1")
+    let next: [UInt8] = [0x20, 0x01, 0x0D, 0xB8, 0xFF, 0xFF, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]
+    guard case .treatedAsWithdraw = harness.receive(update(origin + path + [0x40, 3, 16] + next), from: peer) else {
+      Issue.record("NEXT_HOP of 16 octets")
+      return
+    }
+  }
+
+  @Test("one prefix more than allowed ends the session with Cease/1, family and bound as data (RFC 4486)")
+  func maxPrefix() {
+    var harness = TableHarness()
+    let peer = harness.peer(1, asn: 64501) { $0.maxPrefix = 3 }
+    #expect(harness.announce(["10.1.0.0/16", "10.2.0.0/16", "10.3.0.0/16"], from: peer, path: [64501]) == .accepted)
+    #expect(harness.announce(["10.3.0.0/16"], from: peer, path: [64501, 1]) == .accepted)
+    let outcome = harness.announce(["10.4.0.0/16"], from: peer, path: [64501])
+    #expect(outcome == .maxPrefixesExceeded(Notification(.maximumPrefixes, data: [0, 1, 1, 0, 0, 0, 3])))
+  }
+
+  @Test("loopback, multicast and unspecified next hops make a route unusable, never the session")
+  func martianNextHops() {
+    var harness = TableHarness()
+    let peer = harness.peer(1, asn: 64501)
+    for (number, nextHop) in ["127.0.0.1", "224.0.0.5", "0.0.0.0", "255.255.255.255", "10.0.0.254"].enumerated() {
+      #expect(harness.announce(["10.\(number).0.0/16"], from: peer, path: [64501], nextHop: nextHop) == .accepted)
+    }
+    harness.settle()
+    #expect(harness.table.bestCount == 0)
+    #expect(harness.table.counters(peer, .ipv4Unicast).received == 5)
+  }
+}
