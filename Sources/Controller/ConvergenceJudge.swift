@@ -32,6 +32,7 @@ struct ConvergenceJudge: Sendable {
     for (name, view) in ordered where found.count < limit {
       if let reason = ownReason(of: name, view, depth) { found.append(reason) }
     }
+    guard found.count < limit else { return found }
     let index = SessionIndex(nodes)
     for (name, _) in ordered where found.count < limit {
       for session in sessions[name] ?? [] {

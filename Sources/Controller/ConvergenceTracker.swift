@@ -28,6 +28,8 @@ struct ConvergenceTracker: Sendable {
 
   /// DESIGN decision 2: real daemons are done when nothing happened for one second.
   static let quietTime = Duration.seconds(1)
+  /// A node that has not answered by then is hung or gone.
+  static let waveLimit = Duration.seconds(5)
   static let firstRetry = Duration.milliseconds(100)
   static let lastRetry = Duration.seconds(2)
 
@@ -36,6 +38,8 @@ struct ConvergenceTracker: Sendable {
   private(set) var convergedAfter: Duration?
   /// When the last disturbance began, or the controller.
   private(set) var disturbedAt: Instant
+  /// Nodes that did not answer the last wave in time.
+  private(set) var silentNodes: [String] = []
   /// Nodes whose activity moved between the last two whole waves: still changing, whatever the reason.
   private(set) var movedNodes: [String] = []
 
@@ -54,6 +58,7 @@ struct ConvergenceTracker: Sendable {
 
   private struct Wave: Sendable {
     var number: UInt64
+    var endsAt: Instant
     var outstanding: Set<String>
     var nodes: [String: NodeView]
   }
@@ -102,7 +107,13 @@ struct ConvergenceTracker: Sendable {
     _ nodes: @autoclosure () -> [String: NodeView], plausible: Bool, judge: ConvergenceJudge, hasDaemons: Bool,
     now: Instant
   ) -> [Action] {
-    guard !converged, wave == nil else { return [] }
+    guard !converged else { return [] }
+    if let current = wave {
+      guard now >= current.endsAt else { return [.wake(current.endsAt)] }
+      silentNodes = current.outstanding.sorted()
+      wave = nil
+      return [scheduleRetry(now: now)]
+    }
     if let candidate, hasDaemons {
       let due = candidate.endedAt + Self.quietTime
       guard now >= due else { return [.wake(due)] }
@@ -132,10 +143,10 @@ struct ConvergenceTracker: Sendable {
     lastWave += 1
     hinted = false
     let asked = Set(nodes.filter(\.value.connected).keys)
-    let new = Wave(number: lastWave, outstanding: asked, nodes: nodes)
+    let new = Wave(number: lastWave, endsAt: now + Self.waveLimit, outstanding: asked, nodes: nodes)
     wave = new
     guard !asked.isEmpty else { return finish(new, judge: judge, hasDaemons: hasDaemons, now: now) }
-    return [.beginWave(lastWave)]
+    return [.beginWave(lastWave), .wake(new.endsAt)]
   }
 
   private mutating func finish(
@@ -143,6 +154,7 @@ struct ConvergenceTracker: Sendable {
   ) -> [Action] {
     wave = nil
     retryAt = nil
+    silentNodes = []
     let activity = done.nodes.compactMapValues { $0.sample?.activity }
     let before = candidate
     candidate = nil

@@ -102,6 +102,9 @@ extension LabController {
       reasons = judge.reasons(failed, depth: .counters, limit: limit)
     }
     if reasons.isEmpty {
+      reasons = tracker.silentNodes.map { "\($0): its agent does not answer" }
+    }
+    if reasons.isEmpty {
       reasons = tracker.movedNodes.map { "\($0): still changing" }
     }
     if reasons.isEmpty {

@@ -7,6 +7,7 @@ internal import Topology
 extension LabController {
   private static let tracedPairs = 8
   private static let tracedLeaks = 4
+  private static let tracedTogether = 4
 
   /// Throws `APIError` when the question does not fit the lab; a flow that could not be judged makes the result
   /// undecided, which is no pass.
@@ -23,15 +24,14 @@ extension LabController {
     let leaks = await leakedRoutes(check, &undecided)
     var transits: [Trace] = []
     let flows = flows(check, leaks)
-    for flow in flows {
-      let question = TraceQuery(from: flow.from, to: flow.to, directory: query.directory)
-      do {
-        let trace = try await trace(question)
+    for (flow, result) in await traces(of: flows, directory: query.directory) {
+      switch result {
+      case .success(let trace):
         if let reason = trace.undecided { undecided.append("\(flow.from) to \(flow.to): \(reason)") }
         if check.isTransit(nodes: trace.forward.path) || check.isTransit(nodes: trace.return.path) {
           transits.append(trace)
         }
-      } catch {
+      case .failure(let error):
         undecided.append("\(flow.from) to \(flow.to): \((error as? APIError)?.message ?? "\(error)")")
       }
     }
@@ -39,6 +39,28 @@ extension LabController {
     return NoTransitResult(
       holds: leaks.isEmpty && transits.isEmpty && reason == nil, undecided: reason, asn: asn, leaks: leaks,
       transits: transits, traced: flows.count)
+  }
+
+  /// A few at a time, in the order of `flows`: they wait more than they work.
+  private func traces(
+    of flows: [Flow], directory: String?
+  ) async -> [(Flow, Result<Trace, any Error>)] {
+    await withTaskGroup(of: (Int, Result<Trace, any Error>).self) { group in
+      var results: [(Int, Result<Trace, any Error>)] = []
+      for (index, flow) in flows.enumerated() {
+        if index >= Self.tracedTogether, let done = await group.next() { results.append(done) }
+        group.addTask {
+          let question = TraceQuery(from: flow.from, to: flow.to, directory: directory)
+          do {
+            return (index, .success(try await self.trace(question)))
+          } catch {
+            return (index, .failure(error))
+          }
+        }
+      }
+      for await done in group { results.append(done) }
+      return results.sorted { $0.0 < $1.0 }.map { (flows[$0.0], $0.1) }
+    }
   }
 
   /// Best routes first, then what else is usable.

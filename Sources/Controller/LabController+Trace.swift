@@ -25,7 +25,8 @@ extension LabController {
       throw APIError(code: "internal", message: "netloom-probe answered something else")
     }
     if !reply.error.isEmpty { throw APIError(code: "internal", message: reply.error) }
-    var trace = reply.trace(endpoints, proto: proto, port: UInt16(truncatingIfNeeded: request.port))
+    let port = UInt16(truncatingIfNeeded: reply.port == 0 ? request.port : reply.port)
+    var trace = reply.trace(endpoints, proto: proto, port: port)
     if trace.symmetric == false, let parting = Parting(trace) { trace.divergence = await divergence(parting) }
     return trace
   }
@@ -50,9 +51,10 @@ extension LabController {
     case "udp": request.protocol = .udp
     default: throw APIError(code: "invalid", message: "no protocol \(proto): icmp, tcp or udp")
     }
-    request.port = proto == "icmp" ? 0 : UInt32(query.port ?? (proto == "tcp" ? 80 : 33_434))
-    request.count = query.count ?? (proto == "tcp" ? 1 : 3)
-    guard (1...1000).contains(request.count) else {
+    // 0 leaves both to the probe.
+    request.port = proto == "icmp" ? 0 : UInt32(query.port ?? 0)
+    request.count = query.count ?? 0
+    guard query.count != 0, request.count <= 1000 else {
       throw APIError(code: "invalid", message: "count is \(request.count), expected 1 to 1000")
     }
     request.points = points { _ in true }

@@ -37,11 +37,13 @@ struct IGPGraph: Sendable {
   /// Subnets and loopbacks of the router itself: the kernel has those routes.
   private var connected: [Set<IPPrefix>] = []
 
-  init(_ asn: UInt32, _ family: AddressFamily, _ lab: ResolvedLab, _ fabric: SwitchFabric, _ outage: Outage) {
+  init(_ intent: LabIntent, _ asn: UInt32, _ family: AddressFamily, _ outage: Outage) {
     self.family = family
-    for node in lab.nodes where node.kind.forwards && node.asn?.rawValue == asn && !outage.nodes.contains(node.name) {
-      positions[node.name] = names.count
-      names.append(node.name)
+    let lab = intent.lab
+    let fabric = intent.fabric
+    for name in intent.members[asn, default: []].map({ lab.nodes[$0].name }) where !outage.nodes.contains(name) {
+      positions[name] = names.count
+      names.append(name)
     }
     let ethernets = fabric.ethernets(during: outage)
     var vertices: [Int: Int] = [:]

@@ -10,6 +10,7 @@
 //                └─► expectedSessions(during:) what must be Established            (Sessions.swift)
 //   ResolvedSpeaker ─► speakerConfig(of:)     the standalone speaker               (SpeakerLowering.swift)
 
+internal import NetTypes
 public import Topology
 
 /// A lab with the indexes that repeated lowering needs.
@@ -17,6 +18,8 @@ public struct LabIntent: Sendable {
   public let lab: ResolvedLab
   /// Indexes into `lab.sessions`, by node, for ends that are netloom speakers.
   let sessionsByNode: [String: [Int]]
+  /// Indexes into `lab.nodes` of the nodes that forward in an AS, by its number.
+  let members: [UInt32: [Int]]
   let fabric: SwitchFabric
 
   public init(_ lab: ResolvedLab) {
@@ -26,6 +29,11 @@ public struct LabIntent: Sendable {
       for end in [session.a, session.b] where !end.daemon { sessions[end.node, default: []].append(index) }
     }
     sessionsByNode = sessions
+    var members: [UInt32: [Int]] = [:]
+    for (index, node) in lab.nodes.enumerated() where node.kind.forwards {
+      if let asn = node.asn { members[asn.rawValue, default: []].append(index) }
+    }
+    self.members = members
     fabric = SwitchFabric(lab)
   }
 }

@@ -3,12 +3,15 @@ internal import FoundationEssentials
 internal import NetTypes
 internal import Topology
 
-/// Kernel priorities of what the controller computes, in the usual order of trust: a static route before one of the
-/// AS before the guard that keeps a default route from looping.
-enum RouteMetric {
-  static let `static`: UInt32 = 1
-  static let igp: UInt32 = 110
-  static let unreachable: UInt32 = 255
+/// Kernel priorities of what the controller computes, in the usual order of trust: a static route before BGP (20, see
+/// FIB) before one of the AS before the guard that keeps a default route from looping.
+enum RouteMetric: UInt32 {
+  case `static` = 1
+  case igp = 110
+  case unreachable = 255
+
+  /// IPv6 counts from the kernel's default there (IP6_RT_PRIO_USER), as FIB does.
+  func value(_ family: AddressFamily) -> UInt32 { family == .ipv4 ? rawValue : 1024 + rawValue }
 }
 
 extension LabIntent {
@@ -18,13 +21,14 @@ extension LabIntent {
     for node in lab.nodes where node.hasAgent && !outage.nodes.contains(node.name) {
       sets[node.name] = NLRouteSet()
       sets[node.name]?.routes = node.routes.filter { isUp($0.interface, of: node, outage) }
-        .map { staticRoute($0, metric: RouteMetric.static) }
+        .map { staticRoute($0, metric: RouteMetric.static.value($0.to.family)) }
     }
-    for asn in asNumbers {
-      let originated = Set(lab.nodes.filter { $0.asn?.rawValue == asn }.flatMap(\.networks))
+    for (asn, members) in members where members.count > 1 {
+      let routers = members.map { lab.nodes[$0] }
+      let originated = Set(routers.flatMap(\.networks))
       for family in families {
-        let graph = IGPGraph(asn, family, lab, fabric, outage)
-        for node in lab.nodes where node.asn?.rawValue == asn && sets[node.name] != nil {
+        let graph = IGPGraph(self, asn, family, outage)
+        for node in routers where sets[node.name] != nil {
           let own = Set(node.networks)
           // A subnet that another router of the AS originates comes over iBGP; only a router that originates it too,
           // and so prefers its own, needs the AS's route to where it really is.
@@ -39,10 +43,6 @@ extension LabIntent {
 
   var families: [AddressFamily] { (lab.ipv4 ? [.ipv4] : []) + (lab.ipv6 ? [.ipv6] : []) }
 
-  var asNumbers: [UInt32] {
-    Set(lab.nodes.compactMap { $0.kind.forwards ? $0.asn?.rawValue : nil }).sorted()
-  }
-
   private func isUp(_ interface: String, of node: ResolvedNode, _ outage: Outage) -> Bool {
     guard let found = node.interfaces.first(where: { $0.name == interface }) else { return true }
     return !outage.links.contains(found.link)
@@ -55,7 +55,7 @@ extension LabIntent {
       var route = NLRoute()
       route.prefix = NLPrefix(network)
       route.kind = .unreachable
-      route.metric = RouteMetric.unreachable
+      route.metric = RouteMetric.unreachable.value(network.family)
       route.origin = .static
       sets[node.name]?.routes.append(route)
     }
@@ -78,7 +78,7 @@ private func igpRoute(_ prefix: IPPrefix, _ reach: IGPGraph.Reach) -> NLRoute {
   route.kind = .unicast
   route.nextHops = reach.hops.sorted { ($0.interface, $0.gateway) < ($1.interface, $1.gateway) }
     .map { nextHop($0.gateway, $0.interface) }
-  route.metric = RouteMetric.igp
+  route.metric = RouteMetric.igp.value(prefix.family)
   route.origin = .igp
   route.igpCost = reach.cost
   return route

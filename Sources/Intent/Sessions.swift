@@ -20,9 +20,9 @@ extension LabIntent {
 
   /// What an engineer should know about a lab in this state, e.g. an AS that was cut.
   public func warnings(during outage: Outage) -> [String] {
-    asNumbers.compactMap { asn -> String? in
-      guard let family = families.first else { return nil }
-      let parts = IGPGraph(asn, family, lab, fabric, outage).parts()
+    members.keys.sorted().compactMap { asn -> String? in
+      guard let family = families.first, members[asn, default: []].count > 1 else { return nil }
+      let parts = IGPGraph(self, asn, family, outage).parts()
       guard parts.count > 1 else { return nil }
       let listed = parts.map { $0.joined(separator: " ") }.joined(separator: " | ")
       return "AS \(asn) is cut into \(parts.count) parts, iBGP runs within each: \(listed)"
@@ -40,7 +40,7 @@ extension LabIntent {
     let transports = Set(lab.sessions.filter { $0.kind == .internal }.map(\.transport))
     for asn in Set(lab.sessions.filter { $0.kind == .internal }.map(\.a.asn.rawValue)) {
       for family in transports {
-        for part in IGPGraph(asn, family, lab, fabric, outage).parts() {
+        for part in IGPGraph(self, asn, family, outage).parts() {
           let number = numbers.count
           for node in part { numbers[PartKey(node: node, family: family)] = number }
         }

@@ -12,11 +12,17 @@ struct APIRoutes: Sendable {
   /// Longest wait of a long poll, in milliseconds.
   static let longestWait: Int64 = 3_600_000
 
-  func add(to router: Router<BasicRequestContext>) {
+  func router() -> Router<BasicRequestContext> {
+    let router = Router(context: BasicRequestContext.self)
+    router.add(middleware: ErrorMiddleware())
     addLab(to: router)
     addNodes(to: router)
     addActions(to: router)
+    return router
   }
+
+  /// "GET /v1/status", every endpoint once, as openapi.yaml writes the paths.
+  var endpoints: Set<String> { Set(router().routes.map { "\($0.method.rawValue) \($0.path)" }) }
 
   private func addLab(to router: Router<BasicRequestContext>) {
     router.get("/v1/status") { _, _ in try await json(controller.status()) }

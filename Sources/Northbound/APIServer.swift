@@ -28,9 +28,7 @@ public struct APIServer: Sendable {
   /// Serves until the task is cancelled. A socket left by a controller that crashed is replaced. `listening` is called
   /// once requests are accepted.
   public func run(listening: @escaping @Sendable () async -> Void = {}) async throws {
-    let router = Router(context: BasicRequestContext.self)
-    router.add(middleware: ErrorMiddleware())
-    APIRoutes(controller: controller).add(to: router)
+    let router = APIRoutes(controller: controller).router()
     var quiet = logger
     quiet.logLevel = .warning
     let application = Application(

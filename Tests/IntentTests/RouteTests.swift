@@ -74,6 +74,15 @@ struct RouteTests {
     #expect(routes.contains("\(loopback)/128 cost 1 via \(far)%eth1"))
   }
 
+  @Test("a static route beats BGP (20 in FIB), BGP beats the AS's own, both beat the guard, in each family")
+  func metrics() {
+    #expect(RouteMetric.static.value(.ipv4) < 20)
+    #expect(20 < RouteMetric.igp.value(.ipv4))
+    #expect(RouteMetric.static.value(.ipv6) < 1044)
+    #expect(1044 < RouteMetric.igp.value(.ipv6))
+    #expect(RouteMetric.igp.value(.ipv6) < RouteMetric.unreachable.value(.ipv6))
+  }
+
   /// A switched segment inside one AS; a router behind it.
   ///
   ///     r1 ─┐        ┌─ r3 ── r4
