@@ -75,6 +75,8 @@ extension ResolvedNode {
     addresses.first { address in address.family == family && networks.contains { $0.contains(address) } }
   }
 
+  var isKnownOutside: Bool { originatedAddress(.ipv4) != nil || originatedAddress(.ipv6) != nil }
+
   /// Where to reach it: a host by its first interface, a router where others have a route to, else by its loopback.
   func contactAddress(_ family: AddressFamily) -> IPAddress? {
     let onInterface = interfaces.lazy.compactMap { $0.address(family) }.first

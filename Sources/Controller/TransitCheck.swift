@@ -44,20 +44,25 @@ struct TransitCheck: Sendable {
 
   func isTransit(nodes: [String]) -> Bool { isTransit(nodes.compactMap { homes[$0] }) }
 
-  /// Flows worth tracing: between one endpoint each of other ASes, neighbors of the AS first; at most `limit`.
+  /// Flows worth tracing: between one endpoint each of other ASes, neighbors of the AS first; at most `limit`. An AS
+  /// without an address that others know a way to can still send: its packets show the way there.
   func pairs(_ lab: ResolvedLab, limit: Int) -> [(from: String, to: String)] {
-    var endpoints: [(asn: UInt32, node: String)] = []
+    var endpoints: [(asn: UInt32, node: String, answers: Bool)] = []
     for number in neighborsFirst(lab) {
       let members = lab.nodes.filter { homes[$0.name] == number }
-      let host = members.first { $0.kind == .host }
-      let router = members.first { $0.originatedAddress(.ipv4) != nil || $0.originatedAddress(.ipv6) != nil }
-      if let chosen = host ?? router { endpoints.append((number, chosen.name)) }
+      if let host = members.first(where: { $0.kind == .host }) {
+        endpoints.append((number, host.name, true))
+      } else if let known = members.first(where: \.isKnownOutside) {
+        endpoints.append((number, known.name, true))
+      } else if let router = members.first(where: \.kind.forwards) {
+        endpoints.append((number, router.name, false))
+      }
     }
     var pairs: [(String, String)] = []
-    for (index, from) in endpoints.enumerated() {
-      for to in endpoints[(index + 1)...] where pairs.count < limit {
-        if exceptCustomers, customers.contains(from.asn) || customers.contains(to.asn) { continue }
-        pairs.append((from.node, to.node))
+    for (index, first) in endpoints.enumerated() {
+      for second in endpoints[(index + 1)...] where pairs.count < limit && (first.answers || second.answers) {
+        if exceptCustomers, customers.contains(first.asn) || customers.contains(second.asn) { continue }
+        pairs.append(second.answers ? (first.node, second.node) : (second.node, first.node))
       }
     }
     return pairs

@@ -148,6 +148,7 @@ final class FakeAgent: Sendable {
     hello.applied = state.withLock { $0.sample.applied }
     let process = try await FakeProcess.connect(to: directory.controllerSocket, hello: hello) { self.answer($0) }
     state.withLock { $0.process = process }
+    try await push()
   }
 
   private func answer(_ message: NLFromController) -> [NLToController.OneOf_Body] {
@@ -191,7 +192,7 @@ final class FakeAgent: Sendable {
   var sample: NLSample { state.withLock { $0.sample } }
   var process: FakeProcess? { state.withLock { $0.process } }
 
-  /// Pushes the present sample, as a node does when it becomes idle.
+  /// Pushes the present sample, as a node does when it connected and whenever it becomes idle.
   func push() async throws { try await process?.send(.sample(sample)) }
 
   /// All versions of a resource type that the controller sent on this connection.
