@@ -19,6 +19,8 @@ struct RouteReconciler {
   }
 
   private var wanted: [Key: Route] = [:]
+  /// What was ever wanted inside the AS: ours to take away, whoever else uses `proto 188`.
+  private var everIGP: Set<Key> = []
   /// The controller has spoken: what is of our protocols and not wanted is too much.
   private(set) var isDesired = false
   /// By destination, for the decision process.
@@ -38,6 +40,7 @@ struct RouteReconciler {
       if message.origin == .igp { costs[route.destination] = message.igpCost }
     }
     wanted = routes
+    everIGP.formUnion(routes.filter { $0.value.protocol == .netloomIGP }.keys)
     igpCosts = costs
     isDesired = true
   }
@@ -75,7 +78,7 @@ struct RouteReconciler {
   private func isOurs(_ route: Route) -> Bool {
     switch route.protocol {
     case .static: true
-    case .netloomIGP: ownsIGP || wanted[Key(route)] != nil
+    case .netloomIGP: ownsIGP || everIGP.contains(Key(route))
     default: false
     }
   }
