@@ -106,7 +106,7 @@ struct FuzzedTable: ~Copyable {
   private static func check(_ bytes: UnsafeRawBufferPointer, fourOctetAS: Bool) {
     var rest = bytes
     while !rest.isEmpty {
-      guard let framed = try? MessageHeader.frame(rest), let header = framed else {
+      guard let header = try? MessageHeader.frame(rest) else {
         preconditionFailure("what leaves is no message")
       }
       let body = UnsafeRawBufferPointer(rebasing: rest[MessageHeader.size..<header.length])

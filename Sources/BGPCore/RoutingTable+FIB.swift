@@ -1,4 +1,4 @@
-public import BGPWire
+import BGPWire
 public import NetTypes
 
 /// Next hops: how they resolve, and which ones the kernel is to forward by.

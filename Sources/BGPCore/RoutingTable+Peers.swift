@@ -1,5 +1,5 @@
 public import BGPWire
-public import NetTypes
+import NetTypes
 
 /// Settings, neighbors and their sessions.
 extension RoutingTable {

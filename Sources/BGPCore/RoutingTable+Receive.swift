@@ -1,4 +1,4 @@
-public import BGPWire
+import BGPWire
 import NetTypes
 
 /// UPDATE → Adj-RIB-In.

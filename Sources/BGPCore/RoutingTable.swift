@@ -25,7 +25,7 @@
 // 4724 (stale routes, End-of-RIB, deferral). Deliberately absent: confederations, add-path, route flap damping,
 // aggregation, AS_SET origination.
 
-public import BGPWire
+import BGPWire
 public import NetTypes
 
 public struct RoutingTable: ~Copyable {
