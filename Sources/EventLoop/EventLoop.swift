@@ -42,7 +42,7 @@ public final class EventLoop {
   }
 
   private let epoll: FileDescriptor
-  private var slots: [Slot] = []            // by descriptor number
+  private var slots: [Slot] = []  // by descriptor number
   private var events: [epoll_event]
   private var deferred: [() -> Void] = []
   private var stopping = false
@@ -86,7 +86,7 @@ extension EventLoop {
     var event = Self.event(descriptor, interest, generation)
     do throws(SystemError) {
       try systemCall("epoll_ctl") { epoll_ctl(epoll.rawValue, EPOLL_CTL_ADD, descriptor, &event) }
-    } catch where error.code == EEXIST {
+    } catch  where error.code == EEXIST {
       try systemCall("epoll_ctl") { epoll_ctl(epoll.rawValue, EPOLL_CTL_MOD, descriptor, &event) }
     }
     slots[index] = Slot(generation: generation, interest: interest, handler: handler)
@@ -110,7 +110,7 @@ extension EventLoop {
     slots[index].interest = []
     slots[index].generation &+= 1
     var unused = epoll_event()
-    _ = epoll_ctl(epoll.rawValue, EPOLL_CTL_DEL, descriptor, &unused)   // EBADF, ENOENT: closed before, gone anyway
+    _ = epoll_ctl(epoll.rawValue, EPOLL_CTL_DEL, descriptor, &unused)  // EBADF, ENOENT: closed before, gone anyway
   }
 
   private static func event(_ descriptor: Int32, _ interest: Interest, _ generation: UInt32) -> epoll_event {

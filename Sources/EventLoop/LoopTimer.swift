@@ -5,7 +5,7 @@
 public final class LoopTimer {
   private unowned let loop: EventLoop
   fileprivate let handler: () -> Void
-  fileprivate var index = -1                // in the heap; -1: not armed
+  fileprivate var index = -1  // in the heap; -1: not armed
   /// CLOCK_MONOTONIC nanoseconds at which it fires; meaningful while armed.
   public fileprivate(set) var deadline: UInt64 = 0
 
@@ -44,7 +44,7 @@ extension EventLoop {
 /// A binary heap of armed timers; each knows its place, so cancelling and re-arming are logarithmic.
 struct TimerHeap {
   private struct Entry {
-    var key: UInt64                         // never later than the timer's deadline
+    var key: UInt64  // never later than the timer's deadline
     let timer: LoopTimer
   }
 

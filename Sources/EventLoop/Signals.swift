@@ -79,10 +79,10 @@ public final class Waker: Sendable {
 
   init(_ descriptor: Int32) { self.descriptor = descriptor }
 
-  deinit { close(descriptor) }              // leaves the epoll set with it
+  deinit { close(descriptor) }  // leaves the epoll set with it
 
   public func wake() {
     var one: UInt64 = 1
-    _ = write(descriptor, &one, 8)          // EAGAIN: the counter is full, so the loop is woken already
+    _ = write(descriptor, &one, 8)  // EAGAIN: the counter is full, so the loop is woken already
   }
 }

@@ -9,7 +9,7 @@ import Glibc
 
 public final class StreamConnection {
   private let loop: EventLoop
-  private var socket: Int32                 // -1: closed
+  private var socket: Int32  // -1: closed
   private var output: [UInt8] = []
   private var outputStart = 0
   private var reading = true
@@ -117,7 +117,7 @@ public final class StreamConnection {
         }
         return (count, Array(buffer[0..<Int(received)]))
       }
-    } catch where error.code == EAGAIN {
+    } catch  where error.code == EAGAIN {
       return
     } catch {
       return fail(error)
@@ -155,7 +155,7 @@ public final class StreamConnection {
     let raw = socket
     do throws(SystemError) {
       return try systemCall("send") { Glibc.send(raw, bytes.baseAddress, bytes.count, Int32(MSG_NOSIGNAL)) }
-    } catch where error.code == EAGAIN {
+    } catch  where error.code == EAGAIN {
       return 0
     } catch {
       loop.enqueue { [weak self] in self?.fail(error) }

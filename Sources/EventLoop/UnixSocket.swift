@@ -17,7 +17,9 @@ public enum UnixSocket {
     let socket = try make()
     let raw = socket.rawValue
     _ = unlink(path)
-    try systemCall("bind", path) { withAddress(path) { CLinux.bind(raw, __CONST_SOCKADDR_ARG(__sockaddr__: $0), $1) } ?? nameTooLong() }
+    try systemCall("bind", path) {
+      withAddress(path) { CLinux.bind(raw, __CONST_SOCKADDR_ARG(__sockaddr__: $0), $1) } ?? nameTooLong()
+    }
     try systemCall("chmod", path) { chmod(path, mode) }
     try systemCall("listen", path) { CLinux.listen(raw, backlog) }
     return socket
@@ -27,7 +29,9 @@ public enum UnixSocket {
   public static func connect(_ path: String) throws(SystemError) -> FileDescriptor {
     let socket = try make()
     let raw = socket.rawValue
-    try systemCall("connect", path) { withAddress(path) { CLinux.connect(raw, __CONST_SOCKADDR_ARG(__sockaddr__: $0), $1) } ?? nameTooLong() }
+    try systemCall("connect", path) {
+      withAddress(path) { CLinux.connect(raw, __CONST_SOCKADDR_ARG(__sockaddr__: $0), $1) } ?? nameTooLong()
+    }
     return socket
   }
 
@@ -35,8 +39,10 @@ public enum UnixSocket {
   public static func accept(_ listener: Int32) throws(SystemError) -> FileDescriptor? {
     do throws(SystemError) {
       return FileDescriptor(
-        owning: try systemCall("accept") { accept4(listener, __SOCKADDR_ARG(), nil, Int32(SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue)) })
-    } catch where error.code == EAGAIN || error.code == ECONNABORTED {
+        owning: try systemCall("accept") {
+          accept4(listener, __SOCKADDR_ARG(), nil, Int32(SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue))
+        })
+    } catch  where error.code == EAGAIN || error.code == ECONNABORTED {
       return nil
     }
   }

@@ -5,7 +5,7 @@ import EventLoop
 import FoundationEssentials
 
 /// One command that runs to its end with its output kept: at most 4 MiB of each stream, the rest is read and dropped.
-/// It has ended when it has exited and both streams are closed or quiet; a child that it left behind does not hold it.
+/// It has ended when it has exited: a child that it left behind with its streams open does not hold it.
 final class CapturedCommand {
   private static let limit = 4 << 20
 
@@ -21,7 +21,8 @@ final class CapturedCommand {
 
   /// - Parameter timeout: milliseconds; 0: none. The whole process group is killed when it is over.
   init(
-    _ lab: LabContext, _ request: SpawnRequest, timeout: UInt64, done: @escaping (CapturedCommand, NLMachineReply) -> Void
+    _ lab: LabContext, _ request: SpawnRequest, timeout: UInt64,
+    done: @escaping (CapturedCommand, NLMachineReply) -> Void
   ) {
     self.lab = lab
     self.request = request
@@ -37,14 +38,11 @@ final class CapturedCommand {
       request.input = null.rawValue
       request.output = out.write.rawValue
       request.error = err.write.rawValue
-      pid = try lab.table.start(request) { [unowned self] status in ended(status) }
+      pid = try lab.table.start(request) { [weak self] status in self?.ended(status) }
       try collect(out.read, 0)
       try collect(err.read, 1)
       if timeout > 0 {
-        timer = lab.loop.after(timeout * 1_000_000) { [unowned self] in
-          timedOut = true
-          ProcessTable.signal(group: pid, SIGKILL)
-        }
+        timer = lab.loop.after(EventLoop.milliseconds(timeout)) { [weak self] in self?.timeIsUp() }
       }
     } catch {
       var reply = NLMachineReply()
@@ -56,6 +54,11 @@ final class CapturedCommand {
       }
       finish(reply)
     }
+  }
+
+  private func timeIsUp() {
+    timedOut = true
+    ProcessTable.signal(group: pid, SIGKILL)
   }
 
   private struct Pipe: ~Copyable {

@@ -39,7 +39,9 @@ struct Daemon {
     }
     switch plan.kind {
     case "bird":
-      return [Program(name: "daemon", argv: [try find("bird", "bird2"), "-f", "-c", config, "-s", "/run/bird/bird.ctl"])]
+      return [
+        Program(name: "daemon", argv: [try find("bird", "bird2"), "-f", "-c", config, "-s", "/run/bird/bird.ctl"])
+      ]
     case "gobgp":
       return [Program(name: "daemon", argv: [try find("gobgpd", "gobgpd"), "-t", "toml", "-f", config])]
     case "frr": return try frr()
@@ -71,7 +73,8 @@ struct Daemon {
 
   private func find(_ name: String, _ package: String, in folders: [String]? = nil) throws(BuildError) -> String {
     let path = lab.plan.environment.last { $0.hasPrefix("PATH=") }?.dropFirst(5) ?? ""
-    let folders = folders ?? (path.split(separator: ":").map(String.init) + ["/usr/sbin", "/usr/bin", "/usr/local/sbin"])
+    let folders =
+      folders ?? (path.split(separator: ":").map(String.init) + ["/usr/sbin", "/usr/bin", "/usr/local/sbin"])
     for folder in folders where access("\(folder)/\(name)", X_OK) == 0 { return "\(folder)/\(name)" }
     throw BuildError("node \(plan.name): \(name) is not installed (Debian: apt-get install \(package))")
   }

@@ -145,10 +145,7 @@ final class ExecSession {
       ProcessTable.signal(group: group, SIGHUP)
       // A stopped group hears SIGHUP only once it goes on.
       ProcessTable.signal(group: group, SIGCONT)
-      lab.loop.after(1_000_000_000) { [lab] in
-        _ = lab
-        ProcessTable.signal(group: group, SIGKILL)
-      }
+      lab.loop.after(1_000_000_000) { ProcessTable.signal(group: group, SIGKILL) }
     }
     finished(self)
   }

@@ -102,7 +102,7 @@ final class LabInit {
       }
     }
     try loop.register(control, .read) { [unowned self] _ in
-      loop.unregister(control)              // the outer parent never writes: this is its end
+      loop.unregister(control)  // the outer parent never writes: this is its end
       machine?.stop(orphaned: true)
     }
   }

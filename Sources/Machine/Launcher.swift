@@ -46,7 +46,7 @@ struct Launcher {
       for descriptor in [options.lock, options.ready] where descriptor >= 0 { nl_set_cloexec(descriptor, 1) }
       let lock = options.lock
       try systemCall("flock", path) { flock(lock, LOCK_EX | LOCK_NB) }
-    } catch where error.code == EWOULDBLOCK {
+    } catch  where error.code == EWOULDBLOCK {
       throw BuildError("another lab holds \(path)")
     } catch {
       throw BuildError(error)
@@ -141,7 +141,7 @@ private final class OuterParent {
       loop.stop()
     }
     try loop.run()
-    try loop.step(timeout: 0)               // its last words
+    try loop.step(timeout: 0)  // its last words
     return cleanUp()
   }
 

@@ -10,7 +10,7 @@ enum Listeners {
     let ipv4 = try listener(addressBytes: 4)
     do throws(SystemError) {
       return [ipv4, try listener(addressBytes: 16)]
-    } catch where error.code == EAFNOSUPPORT || error.code == EADDRNOTAVAIL {
+    } catch  where error.code == EAFNOSUPPORT || error.code == EADDRNOTAVAIL {
       return [ipv4]
     }
   }

@@ -16,7 +16,7 @@ enum MachineLog {
     let clock = [parts.tm_hour, parts.tm_min, parts.tm_sec].map { two(Int($0)) }.joined(separator: ":")
     let milliseconds = String(1000 + time.tv_nsec / 1_000_000).dropFirst()
     let bytes = Array("\(clock).\(milliseconds) \(level)\(text)\n".utf8)
-    _ = write(2, bytes, bytes.count)        // a full disk must not stop a lab
+    _ = write(2, bytes, bytes.count)  // a full disk must not stop a lab
   }
 
   private static func two(_ number: Int) -> String { number < 10 ? "0\(number)" : "\(number)" }

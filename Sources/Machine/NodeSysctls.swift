@@ -52,7 +52,7 @@ enum NodeSysctls {
       if fresh.holds(name, value) || !fresh.knows(name) { continue }
       do {
         try Sysctl.write(Sysctl.Setting(name, value))
-      } catch where name == Congestion.sysctl && (error.isDenied || error.isNotThere) {
+      } catch  where name == Congestion.sysctl && (error.isDenied || error.isNotThere) {
         missing.insert("\(name)=\(value)")
       }
     }

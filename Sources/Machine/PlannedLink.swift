@@ -5,7 +5,7 @@ import Netlink
 
 /// One end of a link with everything parsed, and what it must know of the far one.
 struct PlannedEnd {
-  let node: Int                             // place in the plan
+  let node: Int  // place in the plan
   let name: InterfaceName
   let index: InterfaceIndex
   let mac: MACAddress

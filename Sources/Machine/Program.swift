@@ -31,7 +31,8 @@ struct Options {
         throw BuildError("usage: netloom-machine --run DIR [--ready FD] [--lock FD]")
       }
       switch option {
-      case "--run": directory = RunDirectory(path: value.count > 1 && value.hasSuffix("/") ? String(value.dropLast()) : value)
+      case "--run":
+        directory = RunDirectory(path: value.count > 1 && value.hasSuffix("/") ? String(value.dropLast()) : value)
       case "--ready": ready = try Self.descriptor(value)
       case "--lock": lock = try Self.descriptor(value)
       default: throw BuildError("unknown option \(option); usage: netloom-machine --run DIR [--ready FD] [--lock FD]")

@@ -32,6 +32,6 @@ final class ReadyChannel {
   private func say(_ line: String, to descriptor: Int32) {
     guard descriptor >= 0 else { return }
     let bytes = Array((line + "\n").utf8)
-    _ = write(descriptor, bytes, bytes.count)   // nobody listens any more: nobody minds
+    _ = write(descriptor, bytes, bytes.count)  // nobody listens any more: nobody minds
   }
 }

@@ -9,7 +9,9 @@ struct RunFiles {
 
   /// Links `/run/netns/LAB.NODE`, so that `ip netns exec LAB.NODE` works. They point to the init's descriptors: when
   /// the init is gone they dangle, and whoever finds them knows that.
-  static func linkNamespaces(lab: String, init pid: Int32, _ nodes: [(name: String, descriptor: Int32)]) throws(SystemError) {
+  static func linkNamespaces(lab: String, init pid: Int32, _ nodes: [(name: String, descriptor: Int32)])
+    throws(SystemError)
+  {
     if mkdir(netns, 0o755) != 0, SystemError.last("mkdir").code != EEXIST { throw SystemError.last("mkdir", netns) }
     for node in nodes {
       let path = "\(netns)/\(lab).\(node.name)"

@@ -13,7 +13,7 @@ final class Supervisor {
   /// Runs after each start, e.g. to give the program its configuration.
   private let started: () -> Void
 
-  private(set) var pid: Int32 = 0           // 0: not running
+  private(set) var pid: Int32 = 0  // 0: not running
   private(set) var outerPid: Int32 = 0
   private(set) var restarts = 0
   private(set) var lastExit = ""

@@ -82,7 +82,9 @@ enum UserNamespace {
       run("/usr/bin/newuidmap", process, user, users) && run("/usr/bin/newgidmap", process, group, groups)
     }
 
-    private func run(_ program: String, _ process: Int32, _ own: UInt32, _ range: (first: UInt32, count: UInt32)) -> Bool {
+    private func run(_ program: String, _ process: Int32, _ own: UInt32, _ range: (first: UInt32, count: UInt32))
+      -> Bool
+    {
       let words = [program, "\(process)", "0", "\(own)", "1", "1", "\(range.first)", "\(range.count)"]
       guard let pid = try? SpawnRequest(argv: words).start() else { return false }
       var status: Int32 = 0

@@ -1,7 +1,4 @@
-import Machine
-
-#if canImport(Glibc)
 import Glibc
-#endif
+import Machine
 
 exit(MachineProgram.main(CommandLine.arguments))

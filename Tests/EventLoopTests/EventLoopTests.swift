@@ -21,8 +21,12 @@ import Testing
       #expect(fresh == victim || dup2(fresh, victim) == victim)
       try loop.register(victim, .read) { _ in wrong += 1 }
     }
-    try loop.register(a, .read) { _ in first += 1; loop.unregister(a); try? replace(b) }
-    try loop.register(b, .read) { _ in first += 1; loop.unregister(b); try? replace(a) }
+    try loop.register(a, .read) { _ in
+      first += 1; loop.unregister(a); try? replace(b)
+    }
+    try loop.register(b, .read) { _ in
+      first += 1; loop.unregister(b); try? replace(a)
+    }
     #expect(write(aPeer, "x", 1) == 1)
     #expect(write(bPeer, "x", 1) == 1)
     try loop.step(timeout: 0)
@@ -65,7 +69,9 @@ import Testing
     let loop = try EventLoop()
     var count = 0
     var timer: LoopTimer?
-    timer = LoopTimer(loop) { count += 1; timer?.arm(at: 0) }
+    timer = LoopTimer(loop) {
+      count += 1; timer?.arm(at: 0)
+    }
     timer?.arm(at: 0)
     try loop.step(timeout: 0)
     #expect(count == 1)
@@ -106,8 +112,12 @@ import Testing
   @Test func anotherThreadWakesTheLoop() throws {
     let loop = try EventLoop()
     var woken = 0
-    let waker = try loop.waker { woken += 1; loop.stop() }
-    try onThrowawayThread { () throws(SystemError) -> Void in waker.wake(); waker.wake() }
+    let waker = try loop.waker {
+      woken += 1; loop.stop()
+    }
+    try onThrowawayThread { () throws(SystemError) -> Void in
+      waker.wake(); waker.wake()
+    }
     try loop.run()
     #expect(woken == 1)
   }

@@ -104,7 +104,7 @@ import Testing
     close(ends[1])
     while !seen { try loop.step() }
     var byte: UInt8 = 0
-    #expect(read(ends[0], &byte, 1) == 0)   // no writer is left anywhere
+    #expect(read(ends[0], &byte, 1) == 0)  // no writer is left anywhere
     close(ends[0])
   }
 

@@ -7,7 +7,9 @@ import Testing
 
 /// Debian's daemons with the user's own files, each asked through its own command line tool in its node.
 @Suite(.serialized) struct DaemonTests {
-  private func lab(_ kind: String, _ file: String, _ text: String, _ privilege: Privilege = .possible[0]) throws -> TestLab {
+  private func lab(_ kind: String, _ file: String, _ text: String, _ privilege: Privilege = .possible[0]) throws
+    -> TestLab
+  {
     let lab = try TestLab(privilege)
     try SmallFile.write("\(lab.root)/\(file)", text)
     lab.node("d1", kind) {
@@ -74,7 +76,7 @@ import Testing
     guard isInstalled("/usr/sbin/bgpd"), geteuid() == 0 else { return print("skipped: needs root and openbgpd") }
     let lab = try lab(
       "openbgpd", "bgpd.conf", "AS 65010\nrouter-id 10.0.0.4\nfib-update no\nneighbor 10.9.0.1 { remote-as 65000 }\n")
-    chmod("\(lab.root)/bgpd.conf", 0o666)   // others may write it: the daemon itself would refuse it
+    chmod("\(lab.root)/bgpd.conf", 0o666)  // others may write it: the daemon itself would refuse it
     try lab.start()
     try lab.wait("bgpctl") { try lab.run("d1", "bgpctl", "show").output.contains("10.9.0.1") }
   }

@@ -124,7 +124,9 @@ private func isAlive(_ pid: Int32) -> Bool {
 /// Sockets, links and private directories of the lab that are still there.
 private func namesLeft(_ lab: TestLab) -> [String] {
   let directory = lab.directory
-  let own = [directory.pid, directory.machineSocket, directory.controllerSocket, directory.apiSocket, directory.path + "/nodes"]
+  let own = [
+    directory.pid, directory.machineSocket, directory.controllerSocket, directory.apiSocket, directory.path + "/nodes",
+  ]
   let links = lab.plan.nodes.map { "/run/netns/\(lab.name).\($0.name)" }
   return (own + links).filter { path in
     var status = stat()
@@ -144,7 +146,9 @@ private func holders(of namespace: String) -> [String] {
     guard Int32(name) != nil else { continue }
     var buffer = [CChar](repeating: 0, count: 256)
     let count = readlink("/proc/\(name)/ns/net", &buffer, buffer.count)
-    if count > 0, String(decoding: buffer[..<count].map(UInt8.init(bitPattern:)), as: UTF8.self) == namespace { found.append(name) }
+    if count > 0, String(decoding: buffer[..<count].map(UInt8.init(bitPattern:)), as: UTF8.self) == namespace {
+      found.append(name)
+    }
   }
   return found
 }

@@ -27,18 +27,20 @@ import Testing
 
   @Test func theEnvironmentIsTheClientsAndTheNodesOnTop() throws {
     let lab = try oneHost(Privilege.possible[0])
-    #expect(try lab.shell("h1", "echo $CLIENT $FLAVOUR $NETLOOM_NODE $NETLOOM_LAB; pwd") == "yes sweet h1 \(lab.name)\n/tmp")
+    #expect(
+      try lab.shell("h1", "echo $CLIENT $FLAVOUR $NETLOOM_NODE $NETLOOM_LAB; pwd") == "yes sweet h1 \(lab.name)\n/tmp")
   }
 
   @Test func noDescriptorOfTheLabReachesACommand() throws {
     let lab = try oneHost(Privilege.possible[0])
-    #expect(try lab.shell("h1", "ls /proc/self/fd | tr '\\n' ' '") == "0 1 2 3 ")   // 3: ls reads the directory
+    #expect(try lab.shell("h1", "ls /proc/self/fd | tr '\\n' ' '") == "0 1 2 3 ")  // 3: ls reads the directory
   }
 
   @Test(arguments: Privilege.possible)
   func aTerminalIsItsProcessesControllingTerminalWithTheClientsSize(_ privilege: Privilege) throws {
     let lab = try oneHost(privilege)
-    let exec = try TestExec(lab, "h1", ["sh", "-c", "stty size < /dev/tty; tty | cut -c 1-9; kill -INT $$"], terminal: true)
+    let exec = try TestExec(
+      lab, "h1", ["sh", "-c", "stty size < /dev/tty; tty | cut -c 1-9; kill -INT $$"], terminal: true)
     let result = try exec.wait()
     #expect(result.output == "33 99\r\n/dev/pts/\r\n")
     #expect(result.signal == SIGINT)
@@ -81,17 +83,32 @@ import Testing
 
   @Test func theControllersCommandsComeBackWithOutputAndEndAtTheirTime() throws {
     let lab = try oneHost(Privilege.possible[0])
-    let reply = try lab.order { $0.run = .with { $0.node = "h1"; $0.argv = ["sh", "-c", "echo out; echo err >&2; exit 3"] } }
+    let reply = try lab.order {
+      $0.run = .with {
+        $0.node = "h1"; $0.argv = ["sh", "-c", "echo out; echo err >&2; exit 3"]
+      }
+    }
     #expect(reply.exit == 3)
     #expect(String(decoding: reply.output, as: UTF8.self) == "out\n")
     #expect(String(decoding: reply.errorOutput, as: UTF8.self) == "err\n")
     let slow = try lab.order {
-      $0.run = .with { $0.node = "h1"; $0.argv = ["sh", "-c", "echo begun; sleep 100"]; $0.timeoutMs = 200 }
+      $0.run = .with {
+        $0.node = "h1"; $0.argv = ["sh", "-c", "echo begun; sleep 100"]; $0.timeoutMs = 200
+      }
     }
     #expect(slow.timedOut)
     #expect(String(decoding: slow.output, as: UTF8.self) == "begun\n")
-    #expect(try lab.order { $0.run = .with { $0.node = "h1"; $0.argv = ["no-such-program"] } }.exit == 127)
-    let large = try lab.order { $0.run = .with { $0.node = "h1"; $0.argv = ["head", "-c", "3000000", "/dev/zero"] } }
+    #expect(
+      try lab.order {
+        $0.run = .with {
+          $0.node = "h1"; $0.argv = ["no-such-program"]
+        }
+      }.exit == 127)
+    let large = try lab.order {
+      $0.run = .with {
+        $0.node = "h1"; $0.argv = ["head", "-c", "3000000", "/dev/zero"]
+      }
+    }
     #expect(large.output.count == 3_000_000)
   }
 }

@@ -17,7 +17,8 @@ import Testing
     #expect(try lab.shell("h1", "ip -o -6 addr show dev eth1").contains("fd00:1::1/64"))
     try lab.wait("the reported state") { lab.state.links.contains { $0.node == "h1" && !$0.link.up } }
     #expect(try lab.admin("h1", "eth1", up: true).error.isEmpty)
-    #expect(try lab.shell("h1", "ip route; ip -6 route show dev eth1 proto kernel; ip neigh show nud permanent") == before)
+    #expect(
+      try lab.shell("h1", "ip route; ip -6 route show dev eth1 proto kernel; ip neigh show nud permanent") == before)
     try lab.wait("the reported state") { lab.state.links.allSatisfy { $0.link.up } }
   }
 
@@ -33,8 +34,13 @@ import Testing
     try lab.start()
     #expect(try lab.admin("h1", "eth9", up: false).error == "node h1 has no interface eth9")
     #expect(try lab.admin("h9", "eth1", up: false).error == "there is no node h9")
-    #expect(try lab.order { $0.kill = .with { $0.node = "h1"; $0.process = "cmd7"; $0.signal = 9 } }.error
-      == "node h1 runs no cmd7")
+    #expect(
+      try lab.order {
+        $0.kill = .with {
+          $0.node = "h1"; $0.process = "cmd7"; $0.signal = 9
+        }
+      }.error
+        == "node h1 runs no cmd7")
   }
 
   @Test(arguments: Privilege.possible)

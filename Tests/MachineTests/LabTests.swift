@@ -8,11 +8,17 @@ import Testing
 /// h1 ─1─ r1 ─2─ r2 ─3─ sw ─4─ h2: a host, two routers with agents, a switch, a host.
 func fiveNodes(_ privilege: Privilege) throws -> TestLab {
   let lab = try TestLab(privilege)
-  lab.node("h1") { $0.routes = [route([10, 0, 3, 0], 24, via: [10, 0, 1, 2]), route([10, 0, 2, 0], 24, via: [10, 0, 1, 2])] }
+  lab.node("h1") {
+    $0.routes = [route([10, 0, 3, 0], 24, via: [10, 0, 1, 2]), route([10, 0, 2, 0], 24, via: [10, 0, 1, 2])]
+  }
   for name in ["r1", "r2"] {
     lab.node(name, "router") {
       ($0.agent, $0.listener, $0.forwarding) = (true, true, true)
-      $0.loopbacks = [.with { $0.address = Data([10, 255, 0, name == "r1" ? 1 : 2]); $0.length = 32 }]
+      $0.loopbacks = [
+        .with {
+          $0.address = Data([10, 255, 0, name == "r1" ? 1 : 2]); $0.length = 32
+        }
+      ]
       $0.sysctls = ["net.ipv4.conf.all.log_martians": "1"]
     }
   }
@@ -22,14 +28,16 @@ func fiveNodes(_ privilege: Privilege) throws -> TestLab {
   lab.link(2, ("r1", "eth2", 3), ("r2", "eth1", 2))
   lab.link(3, ("r2", "eth2", 3), ("sw", "p1", 2), addressed: [true, false])
   lab.link(3, ("sw", "p2", 3), ("h2", "eth1", 2), addressed: [false, true])
-  lab.plan.links[2].b.mac = Data([2, 0, 0, 0, 4, 1])   // ports must not share a MAC with a station
+  lab.plan.links[2].b.mac = Data([2, 0, 0, 0, 4, 1])  // ports must not share a MAC with a station
   lab.plan.links[3].a.mac = Data([2, 0, 0, 0, 4, 2])
   return lab
 }
 
 func route(_ prefix: [UInt8], _ length: UInt32, via gateway: [UInt8]) -> NLRoute {
   .with {
-    $0.prefix = .with { $0.address = Data(prefix); $0.length = length }
+    $0.prefix = .with {
+      $0.address = Data(prefix); $0.length = length
+    }
     $0.nextHops = [.with { $0.gateway = Data(gateway) }]
   }
 }
@@ -70,7 +78,7 @@ func route(_ prefix: [UInt8], _ length: UInt32, via gateway: [UInt8]) -> NLRoute
     _ = try lab.shell("r1", "ip route add 10.0.3.0/24 via 10.0.2.2")
     _ = try lab.shell("r2", "ip route add 10.0.1.0/24 via 10.0.2.1")
     let ping = try lab.shell("h1", "ping -c 1 -W 2 10.0.3.2")
-    #expect(ping.contains("ttl=253"))       // 255 less two routers
+    #expect(ping.contains("ttl=253"))  // 255 less two routers
     #expect(try lab.shell("r2", "ping -c 1 -W 2 fd00:3::2").contains("ttl=255"))
   }
 
@@ -79,7 +87,8 @@ func route(_ prefix: [UInt8], _ length: UInt32, via gateway: [UInt8]) -> NLRoute
     let lab = try fiveNodes(privilege)
     try lab.start()
     for (node, name, value) in [
-      ("h1", "net/ipv4/ip_forward", "0"), ("r1", "net/ipv4/ip_forward", "1"), ("r1", "net/ipv6/conf/all/forwarding", "1"),
+      ("h1", "net/ipv4/ip_forward", "0"), ("r1", "net/ipv4/ip_forward", "1"),
+      ("r1", "net/ipv6/conf/all/forwarding", "1"),
       ("h1", "net/ipv4/conf/eth1/rp_filter", "0"), ("h1", "net/ipv4/conf/all/rp_filter", "0"),
       ("r1", "net/ipv4/conf/all/log_martians", "1"), ("h1", "net/ipv6/conf/eth1/hop_limit", "255"),
       ("h1", "net/ipv6/conf/eth1/accept_ra", "0"),

@@ -14,7 +14,9 @@ import Testing
       $0.commands = ["echo server >> order; exec sleep 1000"]
     }
     try lab.start()
-    try lab.wait("the server") { lab.state.execDone && lab.state.processes.contains { $0.name == "cmd1" && $0.running } }
+    try lab.wait("the server") {
+      lab.state.execDone && lab.state.processes.contains { $0.name == "cmd1" && $0.running }
+    }
     let first = try lab.process("h1", "cmd1")
     try lab.wait("its line") { try SmallFile.text(lab.root + "/order") == "one\ntwo\nserver\n" }
     kill(first.outerPid, SIGKILL)
@@ -50,7 +52,12 @@ import Testing
     try lab.start()
     #expect(lab.hellos == 1)
     let first = try lab.process("", "controller")
-    #expect(try lab.order { $0.kill = .with { $0.process = "controller"; $0.signal = SIGKILL } }.error.isEmpty)
+    #expect(
+      try lab.order {
+        $0.kill = .with {
+          $0.process = "controller"; $0.signal = SIGKILL
+        }
+      }.error.isEmpty)
     try lab.wait("the restart") {
       let now = try lab.process("", "controller")
       return now.running && now.pid != first.pid

@@ -11,6 +11,7 @@ import EventLoop
 import FoundationEssentials
 import Glibc
 import SwiftProtobuf
+import Synchronization
 import Testing
 
 enum Privilege: String, CaseIterable, CustomTestStringConvertible {
@@ -31,7 +32,7 @@ struct TestFailure: Error, CustomStringConvertible {
 }
 
 final class TestLab {
-  nonisolated(unsafe) private static var count = 0   // proof: suites are serialized, one lab at a time
+  private static let count = Atomic<Int>(0)
 
   let name: String
   let directory: RunDirectory
@@ -49,8 +50,7 @@ final class TestLab {
   private(set) var reports: [String] = []
 
   init(_ privilege: Privilege) throws {
-    Self.count += 1
-    name = "nlmt\(getpid())-\(Self.count)"
+    name = "nlmt\(getpid())-\(Self.count.add(1, ordering: .relaxed).newValue)"
     root = "/tmp/\(name)"
     directory = RunDirectory(path: "\(root)/\(name)")
     self.privilege = privilege
@@ -75,7 +75,7 @@ final class TestLab {
     controller?.close()
     close(listener)
     let limit = EventLoop.clock() + 3_000_000_000
-    while !isUnlocked, EventLoop.clock() < limit { usleep(2000) }
+    while !isUnlocked, EventLoop.clock() < limit { _ = try? loop.step(timeout: 2_000_000) }
     removeTree(root)
   }
 
@@ -100,7 +100,9 @@ final class TestLab {
   }
 
   /// A link `10.0.NUMBER.1/24, fd00:NUMBER::1/64` – `.2`, `::2`; no addresses on switch ports.
-  func link(_ number: UInt8, _ a: (String, String, UInt32), _ b: (String, String, UInt32), addressed: [Bool] = [true, true]) {
+  func link(
+    _ number: UInt8, _ a: (String, String, UInt32), _ b: (String, String, UInt32), addressed: [Bool] = [true, true]
+  ) {
     var link = NLLinkPlan()
     link.a = end(a, number, 1, addressed[0])
     link.b = end(b, number, 2, addressed[1])
@@ -114,7 +116,9 @@ final class TestLab {
     plan.mac = Data([2, 0, 0, 0, number, side])
     if addressed {
       plan.addresses = [
-        .with { $0.address = Data([10, 0, number, side]); $0.length = 24 },
+        .with {
+          $0.address = Data([10, 0, number, side]); $0.length = 24
+        },
         .with {
           $0.address = Data([0xFD, 0, 0, number] + [UInt8](repeating: 0, count: 11) + [side])
           $0.length = 64
