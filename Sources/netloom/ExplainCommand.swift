@@ -36,7 +36,7 @@ struct ExplainCommand: AsyncParsableCommand {
 
   private func show(_ explanation: RouteExplanation) {
     let palette = Palette(color: common.appearance.color)
-    guard !explanation.prefix.isEmpty else {
+    guard !explanation.candidates.isEmpty || explanation.kernel != nil else {
       return Output.line("nothing on \(explanation.node) covers \(prefix)")
     }
     Output.line("\(palette.bold(explanation.prefix)) on \(explanation.node)")
