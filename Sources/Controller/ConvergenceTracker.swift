@@ -30,7 +30,7 @@ struct ConvergenceTracker: Sendable {
   static let quietTime = Duration.seconds(1)
   /// A node that has not answered by then is hung or gone.
   static let waveLimit = Duration.seconds(5)
-  static let firstRetry = Duration.milliseconds(100)
+  static let firstRetry = Duration.milliseconds(250)
   static let lastRetry = Duration.seconds(2)
 
   private(set) var converged = false
@@ -50,7 +50,7 @@ struct ConvergenceTracker: Sendable {
   private var lastWave: UInt64 = 0
   /// The last wave that satisfied the judge, if nothing moved since.
   private var candidate: (endedAt: Instant, activity: [String: UInt64])?
-  private var proven: [String: UInt64] = [:]
+  private var proven: [String: (activity: UInt64, ribVersion: UInt64)] = [:]
   private var lastActivity: [String: UInt64] = [:]
   private var hinted = false
   private var retry = ConvergenceTracker.firstRetry
@@ -70,34 +70,42 @@ struct ConvergenceTracker: Sendable {
   /// Something changed that needs a new proof. A fault starts the clock of `convergedAfter` anew; what follows from it
   /// (a link event, a session change, a new desired version) only does so in a converged lab.
   mutating func disturb(now: Instant, fault: Bool = false) {
-    if fault { disturbedAt = now }
-    if converged {
+    if converged || fault {
       disturbedAt = now
       convergedAfter = nil
-      convergedBy = nil
-      proven = [:]
+      retry = Self.firstRetry
     }
+    reopen()
+  }
+
+  private mutating func reopen() {
     converged = false
+    convergedBy = nil
+    proven = [:]
     candidate = nil
     // A wave under way may hold samples from before the disturbance.
     wave = nil
     failedWave = nil
     hinted = true
-    retry = Self.firstRetry
   }
 
   /// Something may have come right: worth a look even before the timer.
   mutating func hint() { hinted = true }
 
   /// A pushed sample. Answers whether it ended a converged state.
+  ///
+  /// Activity that changed no route (the kernel announces an IPv6 router, say) is proven again like any other, but does
+  /// not change when the lab had converged.
   mutating func pushed(_ sample: NLSample, from node: String, now: Instant) -> Bool {
     hinted = true
-    if converged {
-      guard sample.activity != proven[node] || !sample.idle else { return false }
-      disturb(now: now)
+    guard converged else {
+      if let known = candidate?.activity[node], known != sample.activity { candidate = nil }
+      return false
+    }
+    guard let known = proven[node], known.activity == sample.activity, sample.idle else {
+      if sample.idle, proven[node]?.ribVersion == sample.ribVersion { reopen() } else { disturb(now: now) }
       return true
     }
-    if let known = candidate?.activity[node], known != sample.activity { candidate = nil }
     return false
   }
 
@@ -130,11 +138,11 @@ struct ConvergenceTracker: Sendable {
   mutating func answered(
     _ sample: NLSample, from node: String, judge: ConvergenceJudge, hasDaemons: Bool, now: Instant
   ) -> [Action] {
-    guard var current = wave, sample.wave == current.number, current.outstanding.remove(node) != nil else { return [] }
-    current.nodes[node]?.sample = sample
-    wave = current
-    guard current.outstanding.isEmpty else { return [] }
-    return finish(current, judge: judge, hasDaemons: hasDaemons, now: now)
+    // In place: the wave of a large lab is not copied for every answer.
+    guard wave?.number == sample.wave, wave?.outstanding.remove(node) != nil else { return [] }
+    wave?.nodes[node]?.sample = sample
+    guard let whole = wave, whole.outstanding.isEmpty else { return [] }
+    return finish(whole, judge: judge, hasDaemons: hasDaemons, now: now)
   }
 
   private mutating func begin(
@@ -172,10 +180,10 @@ struct ConvergenceTracker: Sendable {
     }
     converged = true
     failedWave = nil
-    proven = activity
+    proven = done.nodes.compactMapValues { view in view.sample.map { ($0.activity, $0.ribVersion) } }
     movedNodes = []
     convergedBy = hasDaemons ? .quiet : .counters
-    convergedAfter = now - disturbedAt
+    if convergedAfter == nil { convergedAfter = now - disturbedAt }
     retry = Self.firstRetry
     return [.converged]
   }

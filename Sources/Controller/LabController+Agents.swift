@@ -45,14 +45,15 @@ extension LabController {
   }
 
   func sampled(_ sample: NLSample, by name: String) {
-    guard agents[name] != nil else { return }
-    let flapped = sessionsChanged(from: agents[name]?.sample, to: sample)
-    agents[name]?.sample = sample
-    for (type, version) in sample.applied { agents[name]?.applied[type] = version }
-    observeLinks(sample.links, of: name)
+    guard let place = agents.index(forKey: name) else { return }
+    let flapped = sessionsChanged(from: agents.values[place].sample, to: sample)
+    agents.values[place].sample = sample
+    for (type, version) in sample.applied { agents.values[place].applied[type] = version }
+    if noteLinks(sample.links, of: name) { observeOutage() }
     var actions: [ConvergenceTracker.Action] = []
     if sample.wave == 0 {
-      if tracker.pushed(sample, from: name, now: .now) || flapped { disturb() }
+      let ended = tracker.pushed(sample, from: name, now: .now)
+      if flapped { disturb() } else if ended { progressed() }
     } else {
       actions = tracker.answered(
         sample, from: name, judge: judge, hasDaemons: hasDaemonSessions, now: .now)
@@ -137,16 +138,13 @@ extension LabController {
 
   // MARK: links
 
-  private func observeLinks(_ links: [NLLinkState], of name: String) {
-    guard !links.isEmpty else { return }
-    noteLinks(links, of: name)
-    observeOutage()
-  }
-
-  func noteLinks(_ links: [NLLinkState], of name: String) {
+  /// Remembers which ends are down; answers whether that changed anything.
+  func noteLinks(_ links: [NLLinkState], of name: String) -> Bool {
+    var changed = false
     for link in links where link.interface != "lo" {
       let up = link.up && link.carrier
-      if up { downEnds[name]?.remove(link.interface) } else { downEnds[name, default: []].insert(link.interface) }
+      if up, downEnds[name]?.remove(link.interface) != nil { changed = true }
+      if !up, downEnds[name, default: []].insert(link.interface).inserted { changed = true }
       if judge.awaitedLinks[name]?[link.interface] == up {
         judge.awaitedLinks[name]?[link.interface] = nil
         tracker.hint()
@@ -154,6 +152,7 @@ extension LabController {
     }
     if downEnds[name]?.isEmpty == true { downEnds[name] = nil }
     if judge.awaitedLinks[name]?.isEmpty == true { judge.awaitedLinks[name] = nil }
+    return changed
   }
 
   /// Compares what is seen with what desired state was made for; a difference is repaired at once.

@@ -7,9 +7,8 @@ internal import Topology
 /// Drives the ConvergenceTracker and tells those who wait.
 extension LabController {
   func disturb(fault: Bool = false) {
-    let was = tracker.converged
     tracker.disturb(now: .now, fault: fault)
-    if was || fault { events.forgetChanges() }
+    if fault { events.forgetChanges() }
     progressed()
   }
 
@@ -71,7 +70,11 @@ extension LabController {
     wakeAt?.task.cancel()
     wakeAt = nil
     let after = tracker.convergedAfter.map { $0.nanoseconds / 1_000_000 } ?? 0
+    events.forgetChanges()
     record(node: "", kind: "converged", subject: "lab", text: "after \(after) ms")
+    proofs += 1
+    lastProof = Convergence(
+      converged: true, convergedBy: tracker.convergedBy, afterMs: convergedAfterMs, reasons: [])
     wakeAll(.convergence)
     progressed(atOnce: true)
   }
@@ -118,12 +121,13 @@ extension LabController {
   /// Waits at most `milliseconds` for a converged lab.
   public func converged(timeoutMilliseconds: Int64) async -> Convergence {
     let deadline = Instant.now + .milliseconds(timeoutMilliseconds)
+    let before = proofs
     look()
-    while !tracker.converged, Instant.now < deadline { await wait(for: .convergence, until: deadline) }
-    let after = tracker.convergedAfter.map { Double($0.nanoseconds) / 1_000_000 }
-    guard !tracker.converged else {
-      return Convergence(converged: true, convergedBy: tracker.convergedBy, afterMs: after, reasons: [])
+    while !tracker.converged, proofs == before, Instant.now < deadline {
+      await wait(for: .convergence, until: deadline)
     }
+    // A proof counts even if something has moved again by the time the one who waited is told.
+    if tracker.converged || proofs > before, let lastProof { return lastProof }
     let reasons = notConverged(limit: 100) + events.oscillating(limit: 10)
     return Convergence(converged: false, convergedBy: nil, afterMs: nil, reasons: reasons)
   }

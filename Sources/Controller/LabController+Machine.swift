@@ -12,7 +12,7 @@ extension LabController {
     machine.nodes = Dictionary(state.nodes.map { ($0.name, $0) }) { $1 }
     machine.ran.formUnion(state.nodes.filter { $0.state == "running" }.map(\.name))
     for (name, links) in Dictionary(grouping: state.links, by: \.node) {
-      noteLinks(links.map(\.link), of: name)
+      _ = noteLinks(links.map(\.link), of: name)
     }
     observeOutage()
     tracker.hint()

@@ -18,8 +18,8 @@ extension LabController {
       sessions: sessionStatuses(), links: lab.links.enumerated().map(linkStatus), warnings: warnings)
   }
 
-  private var convergedAfterMs: Double? {
-    tracker.convergedAfter.map { Double($0.nanoseconds) / 1_000_000 }
+  var convergedAfterMs: Double? {
+    tracker.converged ? tracker.convergedAfter.map { Double($0.nanoseconds) / 1_000_000 } : nil
   }
 
   private func nodeStatus(_ node: ResolvedNode) -> NodeStatus {

@@ -63,6 +63,9 @@ public actor LabController {
 
   var judge = ConvergenceJudge()
   var tracker: ConvergenceTracker
+  /// How often it converged, and the last time's answer for those who waited.
+  var proofs = 0
+  var lastProof: Convergence?
   var hasDaemonSessions = false
   /// Agents whose newest sample alone is no part of a proof.
   var unready: Set<String> = []
