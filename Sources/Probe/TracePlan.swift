@@ -56,8 +56,8 @@ struct TracePlan {
     guard request.port <= UInt32(UInt16.max) else { throw TraceRefusal(reason: "port \(request.port) is too large") }
     let defaults: (port: UInt32, count: UInt32, timeout: UInt32) =
       switch kind {
-      case .icmp: (0, 3, 1000)
-      case .udp: (33434, 3, 1000)           // where traceroute begins
+      case .icmp: (0, 3, 900)                 // decided within 1 s, captures included
+      case .udp: (33434, 3, 900)            // where traceroute begins
       case .tcp: (80, 1, 3100)              // three SYNs leave within 3 s
       }
     port = kind == .icmp ? 0 : UInt16(request.port == 0 ? defaults.port : request.port)

@@ -30,6 +30,10 @@ final class NamespaceLab {
       let holder = Process()
       holder.executableURL = URL(fileURLWithPath: "/usr/bin/unshare")
       holder.arguments = ["--net", "sleep", "300"]
+      // Not ours: whoever reads the tests' output would wait for its end.
+      holder.standardInput = FileHandle.nullDevice
+      holder.standardOutput = FileHandle.nullDevice
+      holder.standardError = FileHandle.nullDevice
       try holder.run()
       holders[name] = holder
     }
