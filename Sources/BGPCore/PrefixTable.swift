@@ -35,7 +35,8 @@ struct PrefixTable: ~Copyable {
   private(set) var records = Slab<Record>()
   private var addresses = Slab<UInt64>()
   private var index = HashIndex()
-  private var free = Slab<UInt32>()
+  /// The first free record; each holds the next one in `routes`. 0: none.
+  private var free: UInt32 = 0
   var arena = RouteArena()
   private let seed: UInt64
 
@@ -92,8 +93,9 @@ struct PrefixTable: ~Copyable {
 
   private mutating func insert(_ key: PrefixKey, _ hash: UInt32) -> UInt32 {
     let id: UInt32
-    if let reused = free.popLast() {
-      id = reused
+    if free != 0 {
+      id = free
+      free = records[id].routes
       records[id] = Self.record(key, family, hash)
       if family == .ipv6Unicast {
         addresses[id * 2] = key.high
@@ -132,7 +134,8 @@ struct PrefixTable: ~Copyable {
     arena.release(records[id].routes, records[id].capacity)
     records[id].flags = []
     records[id].capacity = 0
-    free.append(id)
+    records[id].routes = free
+    free = id
   }
 }
 
