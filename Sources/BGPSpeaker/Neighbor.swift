@@ -14,6 +14,7 @@ import NetTypes
 
 final class Neighbor {
   private unowned let speaker: Speaker
+  private let loop: EventLoop
   var configuration: NeighborConfiguration
   let index: PeerIndex
   private(set) var session: Session
@@ -21,8 +22,8 @@ final class Neighbor {
   private var attempt: Attempt?
   private var events: [SessionEvent] = []
   private var isDelivering = false
-  private lazy var timer = LoopTimer(speaker.loop) { [unowned self] in wake() }
-  private lazy var sendHold = LoopTimer(speaker.loop) { [unowned self] in checkSendHold() }
+  private lazy var timer = LoopTimer(loop) { [weak self] in self?.wake() }
+  private lazy var sendHold = LoopTimer(loop) { [weak self] in self?.checkSendHold() }
 
   // Of the Established session.
   private(set) var updatesSent: UInt64 = 0
@@ -42,16 +43,19 @@ final class Neighbor {
 
   init(_ speaker: Speaker, _ configuration: NeighborConfiguration, _ index: PeerIndex, _ session: Session) {
     self.speaker = speaker
+    loop = speaker.loop
     self.configuration = configuration
     self.index = index
     self.session = session
   }
 
-  deinit {
+  /// Ends everything without a word, as the end of the process would.
+  func vanish() {
     timer.cancel()
     sendHold.cancel()
     dropAttempt()
     for connection in connections { connection.abort() }
+    connections = []
   }
 
   var isExternal: Bool { session.parameters.isExternal }
@@ -193,7 +197,7 @@ extension Neighbor {
       let socket = try TCPSocket.connect(route).release()
       let attempt = Attempt(connection: speaker.newConnection(isOutgoing: true), socket: socket)
       self.attempt = attempt
-      try speaker.loop.register(socket, .write) { [weak self] _ in self?.decided(attempt) }
+      try loop.register(socket, .write) { [weak self] _ in self?.decided(attempt) }
     } catch {
       dropAttempt()
       lastSocketError = error
@@ -209,7 +213,7 @@ extension Neighbor {
       lastSocketError = error
       return deliver(.connectFailed)
     }
-    speaker.loop.unregister(attempt.socket)
+    loop.unregister(attempt.socket)
     self.attempt = nil
     guard add(attempt.connection, FileDescriptor(owning: attempt.socket)) else { return deliver(.connectFailed) }
     deliver(.connected(attempt.connection))
@@ -217,7 +221,7 @@ extension Neighbor {
 
   private func dropAttempt() {
     guard let attempt else { return }
-    speaker.loop.unregister(attempt.socket)
+    loop.unregister(attempt.socket)
     _ = Glibc.close(attempt.socket)
     self.attempt = nil
   }
@@ -236,7 +240,7 @@ extension Neighbor {
 
   private func add(_ id: Connection, _ socket: consuming FileDescriptor) -> Bool {
     do throws(SystemError) {
-      let connection = try PeerConnection(speaker.loop, id, socket)
+      let connection = try PeerConnection(loop, id, socket)
       connection.onBytes = { [weak self] in self?.received($0, on: id) ?? $0.count }
       connection.onEnd = { [weak self] in self?.ended(id, $0) }
       connection.onWritable = { [weak self] in self?.speaker.scheduleRound() }

@@ -35,6 +35,7 @@ extension Speaker {
 
   private func remove(_ session: String, _ neighbor: Neighbor) {
     neighbor.deliver(.stop(Notification(.peerDeconfigured)))
+    neighbor.vanish()
     table.removePeer(neighbor.index)
     neighbors[session] = nil
     noteSessionChange()

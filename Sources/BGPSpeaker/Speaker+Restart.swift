@@ -47,7 +47,9 @@ extension Speaker {
     let grace = min(now.adding(nanoseconds: Self.grace), until)
     restart = .deferring(grace: grace, until: until)
     table.beginDeferral()
-    restartTimer.arm(at: grace.nanoseconds)
+    let timer = LoopTimer(loop) { [weak self] in self?.scheduleRound() }
+    timer.arm(at: grace.nanoseconds)
+    restartTimer = timer
     scheduleRound()
   }
 
@@ -57,10 +59,11 @@ extension Speaker {
       let now = Instant(nanoseconds: EventLoop.clock())
       let isComplete = neighbors.values.allSatisfy { hasSpoken($0, isGraceOver: now >= grace) }
       guard isComplete || now >= until else {
-        restartTimer.arm(at: (now < grace ? grace : until).nanoseconds)
+        restartTimer?.arm(at: (now < grace ? grace : until).nanoseconds)
         return
       }
-      restartTimer.cancel()
+      restartTimer?.cancel()
+      restartTimer = nil
       restart = .selected
       for neighbor in neighbors.values { neighbor.announce(.none) }
       table.endDeferral()

@@ -56,7 +56,7 @@ public final class Speaker {
   // Restart
   let preserved: FamilySet
   var restart = Restart.waiting
-  lazy var restartTimer = LoopTimer(loop) { [unowned self] in scheduleRound() }
+  var restartTimer: LoopTimer?
 
   var whenStopped: (() -> Void)?
 
@@ -76,8 +76,8 @@ public final class Speaker {
   }
 
   deinit {
-    restartTimer.cancel()
-    for neighbor in neighbors.values { table.removePeer(neighbor.index) }
+    restartTimer?.cancel()
+    for neighbor in neighbors.values { neighbor.vanish() }
     closeListeners()
     for connection in closing.values { connection.abort() }
   }
