@@ -122,7 +122,7 @@ let package = Package(
     tests("MachineTests", ["Machine", "netloom-machine", "ControlProtocol", "EventLoop", "CLinux", protobuf]),
     tests(
       "NodeAgentTests", ["NodeAgent", "BGPCore", "BGPWire", "ControlProtocol", "EventLoop", "Netlink", "NetTypes", "CLinux", protobuf]),
-    tests("ProbeTests", ["Probe", "ControlProtocol", "Capture", "PathProof", "NetTypes", "CLinux", protobuf]),
+    tests("ProbeTests", ["Probe", "ControlProtocol", "Capture", "PathProof", "NetTypes", "EventLoop", "CLinux", protobuf]),
     tests("ControllerTests", ["Controller", "NetTypes", "Intent", "Topology", "ControlProtocol", "NorthboundAPI", logging, protobuf] + nioCore),
     tests(
       "NorthboundTests",

@@ -150,9 +150,10 @@ public struct Tracer {
 
   // MARK: Result
 
+  /// The captured interfaces, by the index of their target, and those that the lab has besides and nobody captured.
   private func observedInterfaces() -> [ObservedInterface] {
     let counters = captures.statistics()
-    return captures.targets.indices.map { index in
+    let captured = captures.targets.indices.map { index in
       let target = captures.targets[index]
       let place = InterfacePlace(target.node, target.interface)
       switch captures.states[index] {
@@ -164,6 +165,14 @@ public struct Tracer {
       case .failed(let reason): return ObservedInterface(place, mac: nil, coverage: .failed(reason))
       }
     }
+    let known = Set(captured.map(\.place))
+    let switches = Set(request.nodes.filter { $0.kind == "switch" }.map(\.name))
+    let ends = request.adjacencies.flatMap {
+      [InterfacePlace($0.nodeA, $0.interfaceA), InterfacePlace($0.nodeB, $0.interfaceB)]
+    }
+    return captured
+      + ends.filter { !known.contains($0) && !switches.contains($0.node) }
+      .map { ObservedInterface($0, mac: nil, coverage: .absent) }
   }
 
   private func makeReply(_ proof: Proof, _ exchange: any Exchange) -> NLTraceReply {

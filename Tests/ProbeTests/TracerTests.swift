@@ -132,7 +132,7 @@ extension NamespaceTests {
       let pipe = Pipe()
       let server = try lab.start("web", ["python3", "-c", program], output: pipe)
       defer { server.terminate() }
-      #expect(String(decoding: pipe.fileHandleForReading.availableData, as: UTF8.self) == "ready\n")
+      #expect(String(decoding: pipe.fileHandleForReading.availableData, as: UTF8.self).hasPrefix("ready"))
       let tcp = trace(lab.request("h1", "web", lab.address("web:eth1"), .tcp, port: 9000))
       #expect(tcp.reachable && tcp.undecidedBecause == "", "\(tcp.undecidedBecause)")
       #expect(tcp.forward.path == path && tcp.return.path == path.reversed() && tcp.symmetric == .yes)
@@ -302,6 +302,16 @@ extension NamespaceTests {
       #expect(!reply.reachable && reply.undecidedBecause == "", "\(reply.undecidedBecause)")
       #expect(reply.forward.path.starts(with: ["h1", "a", "b", "a", "b"]) && reply.forward.path.count > 40)
       #expect(reply.icmpErrors.contains { $0.hasSuffix("time exceeded (TTL)") }, "\(reply.icmpErrors)")
+    }
+
+    @Test("a packet that goes towards a node that is not captured leaves the trace undecided, not unreachable")
+    func towardsTheUncaptured() throws {
+      var request = lab.request("h1", "web", lab.address("web:eth1"))
+      request.points.removeAll { $0.node == "b" }
+      request.nodes.removeAll { $0.name == "b" }
+      try lab.run("b", "ip -4 route replace blackhole 10.99.5.0/30")
+      let reply = trace(request)
+      #expect(!reply.reachable && reply.undecidedBecause.contains("b:eth0"), "\(reply.undecidedBecause)")
     }
 
     @Test("an interface that is down is no gap: the other way is proven")
