@@ -7,7 +7,6 @@ internal import Topology
 extension LabController {
   private static let tracedPairs = 8
   private static let tracedLeaks = 4
-  private static let tracedTogether = 4
 
   /// Throws `APIError` when the question does not fit the lab; a flow that could not be judged makes the result
   /// undecided, which is no pass.
@@ -41,26 +40,18 @@ extension LabController {
       transits: transits, traced: flows.count)
   }
 
-  /// A few at a time, in the order of `flows`: they wait more than they work.
-  private func traces(
-    of flows: [Flow], directory: String?
-  ) async -> [(Flow, Result<Trace, any Error>)] {
-    await withTaskGroup(of: (Int, Result<Trace, any Error>).self) { group in
-      var results: [(Int, Result<Trace, any Error>)] = []
-      for (index, flow) in flows.enumerated() {
-        if index >= Self.tracedTogether, let done = await group.next() { results.append(done) }
-        group.addTask {
-          let question = TraceQuery(from: flow.from, to: flow.to, directory: directory)
-          do {
-            return (index, .success(try await self.trace(question)))
-          } catch {
-            return (index, .failure(error))
-          }
-        }
+  /// One after the other: each is over in some ten milliseconds, and the probe serves one at a time anyway.
+  private func traces(of flows: [Flow], directory: String?) async -> [(Flow, Result<Trace, any Error>)] {
+    var results: [(Flow, Result<Trace, any Error>)] = []
+    for flow in flows {
+      do {
+        results.append(
+          (flow, .success(try await trace(TraceQuery(from: flow.from, to: flow.to, directory: directory)))))
+      } catch {
+        results.append((flow, .failure(error)))
       }
-      for await done in group { results.append(done) }
-      return results.sorted { $0.0 < $1.0 }.map { (flows[$0.0], $0.1) }
     }
+    return results
   }
 
   /// Best routes first, then what else is usable.

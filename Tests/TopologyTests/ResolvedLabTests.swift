@@ -151,7 +151,7 @@ private func lab(_ text: String, warnings: [String] = []) throws -> ResolvedLab 
   #expect(lab.node("lan")?.interfaces.map(\.addresses.count) == [0, 0, 0, 0])
   #expect(lab.sessions.map { "\($0.a.node)-\($0.b.node)" } == ["a-rs", "b-rs", "b-a"])
   #expect(lab.sessions[0].a.settings.role == .routeServerClient && lab.sessions[0].b.settings.role == .routeServer)
-  #expect(!lab.sessions[0].b.settings.nextHopSelf && lab.sessions[0].a.settings.nextHopSelf)
+  #expect(!lab.sessions[0].b.settings.nextHopSelf && !lab.sessions[0].a.settings.nextHopSelf)
   #expect(
     lab.sessions[2].a.settings.role == .peer && !lab.sessions[2].a.settings.roles && !lab.sessions[2].b.settings.roles)
   #expect(lab.sessions[2].a.key == "a:eth1/ipv4" && lab.sessions[2].link == nil)

@@ -11,8 +11,8 @@ struct NeighborReader {
     return NeighborSettings(
       importPolicy: policies.choice(tree, "import"), exportPolicy: policies.choice(tree, "export"), role: role,
       roles: (role?.isRFC9234 ?? false) && tree?.bool("roles") != false,
-      // RFC 7947 section 2.2.2: a route server leaves the next hop alone.
-      nextHopSelf: tree?.bool("next-hop-self") ?? (role != .routeServer), client: false, md5: tree?.text("md5"),
+      // Over eBGP the speaker names itself unless a third party on the same subnet is nearer (RFC 4271 section 5.1.3).
+      nextHopSelf: tree?.bool("next-hop-self") ?? isInternal, client: false, md5: tree?.text("md5"),
       ttlSecurity: tree?.bool("ttl-security") ?? false, maxPrefix: tree?.number("max-prefix") ?? 0,
       gracefulRestart: gracefulRestart(tree?.text("graceful-restart")),
       removePrivateAS: removePrivateAS(tree?.text("remove-private-as")), allowOwnAS: tree?.number("allow-own-as") ?? 0,

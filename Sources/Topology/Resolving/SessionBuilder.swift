@@ -110,9 +110,6 @@ struct SessionBuilder {
     b.role = a.role?.mirrored
     a.roles = (a.role?.isRFC9234 ?? false) && silent == nil
     b.roles = a.roles
-    // RFC 7947 section 2.2.2, now that both ends know who is the route server.
-    if a.role == .routeServer { a.nextHopSelf = adjacency.a.neighbor?.bool("next-hop-self") ?? false }
-    if b.role == .routeServer { b.nextHopSelf = adjacency.b.neighbor?.bool("next-hop-self") ?? false }
     let roles = [tree, adjacency.a.neighbor, adjacency.b.neighbor].compactMap { $0?["roles"] }.first
     if said.isEmpty, let roles { lab.reporter.error(roles.place, "`roles` without a `relation`; expected both") }
   }
