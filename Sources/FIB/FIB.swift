@@ -110,7 +110,7 @@ extension FIB {
     }
     if let id = objects.id(slot) {
       round.routes.append(Round.RouteWrite(prefix: prefix, nexthop: id))
-      stale.remove(prefix)
+      if !stale.isEmpty { stale.remove(prefix) }
     } else if old.flatMap(objects.id) != nil {
       round.routes.append(Round.RouteWrite(prefix: prefix, nexthop: nil))
     }
@@ -123,8 +123,8 @@ extension FIB {
     } else if stale.contains(prefix) {
       round.routes.append(Round.RouteWrite(prefix: prefix, nexthop: nil))
     }
-    stale.remove(prefix)
-    refused.remove(prefix)
+    if !stale.isEmpty { stale.remove(prefix) }
+    if !refused.isEmpty { refused.remove(prefix) }
   }
 
   /// The slot, resolved. Runs of one set, as tables come in, are answered from the last answer.
