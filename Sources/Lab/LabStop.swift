@@ -11,17 +11,19 @@ extension Lab {
   /// Takes the lab away and returns when nothing of it is left: processes, namespaces, links, names, run directory.
   ///
   /// A running lab is asked to stop; an init that does not answer is killed, which has the same effect. Of a crashed
-  /// one the run directory is removed. Throws when the lab is still there after ten seconds.
+  /// one the run directory is removed. Throws when the lab is still there after half a minute.
   @discardableResult
   public func stop() throws(LabError) -> Ending {
     if takeAway() { return .removed }
     let asked = (try? askToStop()) != nil
     if asked, waitUntilGone(seconds: 5) { return .stopped }
-    guard killInit() || !LabLock.isHeld(directory) else {
+    let killed = killInit()
+    // An init that is gone may leave the kernel seconds of work: hundreds of captures close one after the other.
+    if waitUntilGone(seconds: killed ? 10 : 30) { return killed ? .killed : .stopped }
+    guard killed else {
       throw LabError(
         .environment, "lab \(name) does not stop and its init cannot be found; see \(directory.log("machine"))")
     }
-    if waitUntilGone(seconds: 5) { return asked ? .killed : .stopped }
     throw LabError(.environment, "lab \(name) was killed but its name is still held; see \(directory.log("machine"))")
   }
 

@@ -89,7 +89,7 @@ import Testing
         let now = try bench.status(lab)
         return now.converged && now.nodes.contains { $0.name == "a" && $0.pid != victim }
           && now.sessions.filter { $0.node == "a" || $0.neighbor == "a" }.allSatisfy { $0.state == "established" }
-      }, "sessions are back: \(try bench.netloom(["status", "--lab", lab]).output)")
+      }, "sessions are back: \((try? bench.netloom(["status", "--lab", lab]).output) ?? "")")
     #expect(try routes().contains("198.51.100.0/24"))
     monitor.terminate()
     monitor.waitUntilExit()
