@@ -88,7 +88,7 @@ public struct ReportStyle: Sendable {
       if count > 0 { parts.append("\(count) \(word)") }
     }
     let problems = files.count { $0.problem != nil }
-    if problems > 0 { parts.append("\(problems) \(problems == 1 ? "file" : "files") not run") }
+    if problems > 0 { parts.append("\(problems) \(problems == 1 ? "file" : "files") could not be run") }
     let time = dim("(\(duration(files.map(\.seconds).reduce(0, +))))")
     let text = parts.joined(separator: ", ")
     return "\(files.allSatisfy { $0.exitCode == 0 } ? green(text) : red(text)) \(time)"

@@ -120,18 +120,25 @@ public struct ScenarioRun: Sendable {
     } catch {
       result = .failure(error)
     }
-    try takeDown(lab, interrupted: Task.isCancelled)
+    let problem = try takeDown(lab, interrupted: Task.isCancelled)
     return FileReport(
       file: file, lab: topology.name, runningAs: lab.name, tests: try result.get(),
-      seconds: (ContinuousClock.now - start).seconds)
+      seconds: (ContinuousClock.now - start).seconds, problem: problem.map { (3, $0.message) })
   }
 
-  private func takeDown(_ lab: Lab, interrupted: Bool) throws {
-    if options.lab == nil, interrupted || !options.keep { try lab.stop() }
+  /// A lab that does not end is a problem of its own, beside what its tests said.
+  private func takeDown(_ lab: Lab, interrupted: Bool) throws(LabError) -> LabError? {
+    do {
+      if options.lab == nil, interrupted || !options.keep { try lab.stop() }
+    } catch {
+      note(.problem(error.message))
+      return error
+    }
     if interrupted {
       throw LabError(
         .interrupted, options.lab == nil ? "interrupted; lab \(lab.name) was taken down" : "interrupted")
     }
+    return nil
   }
 
   /// Brings the lab up under its name, or under one of its own where that is taken. A lab that does not converge is

@@ -7,8 +7,10 @@ extension NoTransitStep {
     if result.holds { return result.undecided.map(Outcome.undecided) ?? .held }
     let expected = "AS \(result.asn) is nobody's transit"
     let packets = result.transits.flatMap { trace in
-      [trace.forward.path, trace.return.path].filter { $0.dropFirst().dropLast().contains(node) }.map {
-        Mismatch("packets \(trace.flow.from) → \(trace.flow.to)", expected: expected, found: "they took \(arrows($0))")
+      let ways = [("packets", trace.forward.path), ("answers", trace.return.path)]
+      return ways.filter { $0.1.dropFirst().dropLast().contains(node) }.map { name, path in
+        Mismatch(
+          "\(name) \(path.first ?? "") → \(path.last ?? "")", expected: expected, found: "they took \(arrows(path))")
       }
     }
     let routes = result.leaks.map { leak in

@@ -183,7 +183,7 @@ struct TransitJudgementTests {
       outcome
         == .failed([
           Mismatch(
-            "packets h1 → isp1", expected: "AS 64500 is nobody's transit", found: "they took isp1 → customer → isp2"),
+            "packets isp1 → isp2", expected: "AS 64500 is nobody's transit", found: "they took isp1 → customer → isp2"),
           Mismatch(
             "route 198.51.100.0/24 at isp1", expected: "AS 64500 is nobody's transit",
             found: "AS path 64500 64497, and it is the best"),
