@@ -4,9 +4,9 @@
 // epoll descriptor. Nothing is interpreted here: frames go up as they come, per interface in order, between interfaces
 // in the order in which rings are visited. Deliberately absent: merging by time, which needs to know how long to wait.
 import CLinux
+import CPcap
 import Glibc
 import NetTypes
-import CPcap
 import Synchronization
 
 public final class CaptureSet {
@@ -106,14 +106,15 @@ private final class HandleTable: @unchecked Sendable {  // proof: workers write 
   var states: [CaptureState] { (0..<count).map { outcomes[$0] } }
 
   func open(_ index: Int, _ target: CaptureTarget, _ options: CaptureOptions) {
-    guard netloom_enter_network_namespace(target.namespace) == 0 else {
-      let code = errno
+    let code = netloom_enter_network_namespace(target.namespace)
+    guard code == 0 else {
       outcomes[index] = code == ENOENT ? .absent : .failed("\(target.namespace): \(String(cString: strerror(code)))")
       return
     }
     var mac = [UInt8](repeating: 0, count: 6)
-    guard netloom_hardware_address(target.interface, &mac) == 0, let address = MACAddress(bytes: mac) else {
-      outcomes[index] = .failed(String(cString: strerror(errno)))
+    let failure = netloom_hardware_address(target.interface, &mac)
+    guard failure == 0, let address = MACAddress(bytes: mac) else {
+      outcomes[index] = .failed(String(cString: strerror(failure)))
       return
     }
     do throws(CaptureHandle.OpenFailure) {

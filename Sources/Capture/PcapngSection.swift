@@ -9,11 +9,11 @@ public struct PcapngSection: Sendable {
 
   /// With the hardware and kernel of this machine.
   public init(application: String, comment: String = "") {
-    var system = [UInt8](repeating: 0, count: 256)
-    var machine = [UInt8](repeating: 0, count: 80)
+    var system = [CChar](repeating: 0, count: 256)
+    var machine = [CChar](repeating: 0, count: 80)
     netloom_kernel_names(&system, system.count, &machine, machine.count)
-    os = String(decoding: system.prefix { $0 != 0 }, as: UTF8.self)
-    hardware = String(decoding: machine.prefix { $0 != 0 }, as: UTF8.self)
+    os = text(system)
+    hardware = text(machine)
     self.application = application
     self.comment = comment
   }

@@ -121,6 +121,8 @@ import Testing
     var scene = lab()
     handshake(&scene)
     send(&scene, seq: 800_000_000, ack: 700_000_000, Self.ack, length: 100, over: [there[1]])
+    send(&scene, seq: 800_000_000, ack: 9001, Self.ack, length: 100, over: [there[1]])   // one number near ours by chance
+    send(&scene, seq: 1001, ack: 700_000_000, Self.ack, length: 100, over: [there[1]])
     let proof = scene.prove(flow(scene))
     #expect(proof.undecidedBecause == nil && proof.forward.packets == 2)
   }

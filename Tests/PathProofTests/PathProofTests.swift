@@ -198,6 +198,16 @@ import Testing
     }
   }
 
+  @Test("a lost packet that was seen again after a hole was not lost where the hole is: undecided")
+  func gapOfLostPacket() {
+    var scene = Scene("h1:eth1-a:eth0", "a:eth1-b:eth0", "b:eth1-web:eth1")
+    scene.travel(
+      Array(there.prefix(2)), .echo(type: 8, nonce: Scene.nonce(0)), scene.address("h1"), scene.address("web"))
+    #expect(scene.prove(flow(scene, answered: false)).undecidedBecause == nil)
+    scene.observations.removeAll { scene.places[$0.interface].node == "a" }
+    #expect(scene.prove(flow(scene, answered: false)).undecidedBecause?.contains("b:eth0") == true)
+  }
+
   @Test("any interface without its capture makes the trace undecided")
   func everyInterface() {
     let scene = lab()
