@@ -19,6 +19,8 @@ struct NodeView: Sendable {
 struct ConvergenceJudge: Sendable {
   /// Expected sessions by the node that reports them.
   var sessions: [String: [ExpectedSession]] = [:]
+  /// Sessions that cannot stand, by node: one that is still Established has not noticed yet.
+  var broken: [String: [ExpectedSession]] = [:]
   /// Ends of links whose state was changed from here and not yet confirmed by a sample: node -> interface -> up.
   var awaitedLinks: [String: [String: Bool]] = [:]
 
@@ -38,6 +40,9 @@ struct ConvergenceJudge: Sendable {
       for session in sessions[name] ?? [] {
         if let reason = reason(of: session, index, depth) { found.append(reason) }
       }
+      for session in broken[name] ?? [] where index[name, session.key]?.state == .established {
+        found.append("\(name) ↔ \(session.neighbor): still established, though nothing carries it")
+      }
     }
     return found
   }
@@ -47,13 +52,17 @@ struct ConvergenceJudge: Sendable {
     for (name, view) in nodes where ownReason(of: name, view, .counters) != nil { return false }
     let index = SessionIndex(nodes)
     return sessions.values.allSatisfy { $0.allSatisfy { reason(of: $0, index, .counters) == nil } }
+      && broken.values.allSatisfy { $0.allSatisfy { index[$0.node, $0.key]?.state != .established } }
   }
 
   /// What one node's newest sample tells without its neighbors': cheap enough for every push.
   func isDone(_ name: String, _ view: NodeView) -> Bool {
     guard ownReason(of: name, view, .states) == nil, let sample = view.sample else { return false }
-    guard let expected = sessions[name], !expected.isEmpty else { return true }
+    let expected = sessions[name] ?? []
+    let barred = broken[name] ?? []
+    if expected.isEmpty, barred.isEmpty { return true }
     let states = Dictionary(sample.sessions.map { ($0.key, $0) }) { first, _ in first }
+    if barred.contains(where: { states[$0.key]?.state == .established }) { return false }
     return expected.allSatisfy { session in
       guard let near = states[session.key], near.state == .established else { return false }
       return Self.endOfRIB(session, near) == nil

@@ -94,6 +94,7 @@ extension LabController {
     }
     let expected = intent.expectedSessions(during: outage)
     judge.sessions = Dictionary(grouping: expected, by: \.node)
+    judge.broken = Dictionary(grouping: intent.brokenSessions(during: outage), by: \.node)
     hasDaemonSessions = expected.contains(where: \.isDaemon)
     warnings = intent.warnings(during: outage)
     for name in agents.keys { refreshReadiness(name) }

@@ -71,7 +71,11 @@ extension LabController {
     wakeAt = nil
     let after = tracker.convergedAfter.map { $0.nanoseconds / 1_000_000 } ?? 0
     events.forgetChanges()
-    record(node: "", kind: "converged", subject: "lab", text: "after \(after) ms")
+    // One that only confirms an earlier proof is no news.
+    if announced != tracker.disturbedAt {
+      announced = tracker.disturbedAt
+      record(node: "", kind: "converged", subject: "lab", text: "after \(after) ms")
+    }
     proofs += 1
     lastProof = Convergence(
       converged: true, convergedBy: tracker.convergedBy, afterMs: convergedAfterMs, reasons: [])

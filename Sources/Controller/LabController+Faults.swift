@@ -89,11 +89,15 @@ extension LabController {
     }
     observeOutage()
     for end in [link.a, link.b] {
-      guard let id = agents[end.node]?.connection else { continue }
-      connections[id]?.send(.sampleRequest(NLSampleRequest()), request: unawaited())
+      ask(forSampleOf: end.node)
       refreshReadiness(end.node)
     }
     look()
+  }
+
+  private func ask(forSampleOf name: String) {
+    guard let id = agents[name]?.connection else { return }
+    connections[id]?.send(.sampleRequest(NLSampleRequest()), request: unawaited())
   }
 
   // MARK: nodes
@@ -117,10 +121,15 @@ extension LabController {
       downEnds[node.name] = nil
     }
     judge.awaitedLinks[node.name] = nil
+    for interface in node.interfaces where agents[interface.farNode]?.connection != nil {
+      let isUp = on && !state.faults.downLinks.contains(interface.link)
+      judge.awaitedLinks[interface.farNode, default: [:]][interface.farInterface] = isUp
+      ask(forSampleOf: interface.farNode)
+    }
     saveStateSoon()
     disturb(fault: true)
     observeOutage()
-    refreshReadiness(node.name)
+    for name in Set(node.interfaces.map(\.farNode) + [node.name]) { refreshReadiness(name) }
     look()
   }
 

@@ -66,6 +66,8 @@ public actor LabController {
   /// How often it converged, and the last time's answer for those who waited.
   var proofs = 0
   var lastProof: Convergence?
+  /// The disturbance after which convergence was last told as an event.
+  var announced: Instant?
   var hasDaemonSessions = false
   /// Agents whose newest sample alone is no part of a proof.
   var unready: Set<String> = []

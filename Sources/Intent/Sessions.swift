@@ -7,14 +7,25 @@ extension LabIntent {
   public func expectedSessions(during outage: Outage) -> [ExpectedSession] {
     let ethernets = fabric.ethernets(during: outage)
     let parts = asParts(during: outage)
-    return lab.sessions.flatMap { session -> [ExpectedSession] in
-      guard isPossible(session, ethernets, parts, outage) else { return [] }
-      return [(session.a, session.b), (session.b, session.a)].compactMap { near, far in
-        guard !near.daemon else { return nil }
-        return ExpectedSession(
-          node: near.node, key: near.key, neighbor: far.node, farKey: far.daemon ? nil : far.key,
-          interface: near.interface ?? "")
-      }
+    return lab.sessions.filter { isPossible($0, ethernets, parts, outage) }.flatMap(ends)
+  }
+
+  /// The sessions that cannot stand: their far end is stopped or their link is down. Routes from one that is still
+  /// Established are about to go. Between parts of an AS that was cut iBGP may stand, over another AS, so it is in
+  /// neither list.
+  public func brokenSessions(during outage: Outage) -> [ExpectedSession] {
+    guard outage != .none else { return [] }
+    let ethernets = fabric.ethernets(during: outage)
+    return lab.sessions.filter { !isCarried($0, ethernets, outage) }.flatMap(ends)
+      .filter { !outage.nodes.contains($0.node) }
+  }
+
+  private func ends(_ session: ResolvedSession) -> [ExpectedSession] {
+    [(session.a, session.b), (session.b, session.a)].compactMap { near, far in
+      guard !near.daemon else { return nil }
+      return ExpectedSession(
+        node: near.node, key: near.key, neighbor: far.node, farKey: far.daemon ? nil : far.key,
+        interface: near.interface ?? "")
     }
   }
 
@@ -52,17 +63,21 @@ extension LabIntent {
   private func isPossible(
     _ session: ResolvedSession, _ ethernets: [String: Int], _ parts: [PartKey: Int], _ outage: Outage
   ) -> Bool {
-    if outage.nodes.contains(session.a.node) || outage.nodes.contains(session.b.node) { return false }
-    if let link = session.link { return !outage.links.contains(link) }
-    if let near = session.a.interface, let far = session.b.interface {
-      guard let a = attachment(near, of: session.a.node, ethernets, outage),
-        let b = attachment(far, of: session.b.node, ethernets, outage)
-      else { return false }
-      return a == b
-    }
+    guard isCarried(session, ethernets, outage) else { return false }
     guard session.kind == .internal else { return true }
     return parts[PartKey(node: session.a.node, family: session.transport)]
       == parts[PartKey(node: session.b.node, family: session.transport)]
+  }
+
+  /// Both ends run, and what the session stands on, if it is one link or Ethernet, is up.
+  private func isCarried(_ session: ResolvedSession, _ ethernets: [String: Int], _ outage: Outage) -> Bool {
+    if outage.nodes.contains(session.a.node) || outage.nodes.contains(session.b.node) { return false }
+    if let link = session.link { return !outage.links.contains(link) }
+    guard let near = session.a.interface, let far = session.b.interface else { return true }
+    guard let a = attachment(near, of: session.a.node, ethernets, outage),
+      let b = attachment(far, of: session.b.node, ethernets, outage)
+    else { return false }
+    return a == b
   }
 
   /// The Ethernet an interface of a switched segment stands on; nil: its link is down.

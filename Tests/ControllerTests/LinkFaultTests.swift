@@ -88,7 +88,12 @@ struct LinkFaultTests {
     try await lab.controller.fault(FaultCommand(kind: "link-down", targets: ["isp1:eth1", "customer:eth1"]))
     #expect(orders.texts == ["customer:eth1 down", "isp1:eth1 down"])
     let open = await lab.controller.converged(timeoutMilliseconds: 100)
-    #expect(open.reasons == ["customer:eth1: not yet seen down", "isp1:eth1: not yet seen down"])
+    #expect(
+      open.reasons == [
+        "customer:eth1: not yet seen down", "isp1:eth1: not yet seen down",
+        "customer ↔ isp1: still established, though nothing carries it",
+        "isp1 ↔ customer: still established, though nothing carries it",
+      ])
     for agent in [customer, isp] {
       agent.change { sample in
         sample.links = [link("eth1", up: false)]
@@ -129,7 +134,13 @@ struct LinkFaultTests {
     #expect(await lab.controller.converged(timeoutMilliseconds: 5000).converged)
     try await lab.controller.fault(FaultCommand(kind: "kill", targets: ["isp1"]))
     await isp.process?.close()
+    let unaware = await lab.controller.converged(timeoutMilliseconds: 100)
+    #expect(
+      unaware.reasons == [
+        "customer:eth1: not yet seen down", "customer ↔ isp1: still established, though nothing carries it",
+      ])
     customer.change { sample in
+      sample.links = [link("eth1", up: false)]
       sample.sessions[0].state = .active
       sample.activity += 1
     }
@@ -145,6 +156,7 @@ struct LinkFaultTests {
     #expect(open.reasons.contains("isp1: its agent is not connected"))
     let again = try await lab.agent("isp1")
     customer.change { sample in
+      sample.links = [link("eth1", up: true)]
       sample.sessions[0].state = .established
       sample.activity += 1
     }

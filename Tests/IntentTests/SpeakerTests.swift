@@ -95,6 +95,9 @@ struct SpeakerTests {
     #expect(sessions.first(where: \.isDaemon)?.neighbor == "edge")
     #expect(intent.expectedSessions(during: Outage(links: [0])).map(\.neighbor) == ["edge"])
     #expect(intent.expectedSessions(during: Outage(nodes: ["isp1"])).isEmpty)
+    #expect(intent.brokenSessions(during: .none).isEmpty)
+    #expect(intent.brokenSessions(during: Outage(links: [0])).map(\.node) == ["customer", "isp1"])
+    #expect(intent.brokenSessions(during: Outage(nodes: ["isp1"])).map(\.node) == ["customer"])
   }
 
   @Test("the machine is told kinds, addresses, sysctls and who runs an agent")
