@@ -136,7 +136,9 @@ struct ExportEncoder {
   }
 
   private func encodeAS4Aggregator(_ index: borrowing AttributeIndex, _ writer: inout AttributeWriter) {
-    guard let value = index.value(of: .aggregator), value.count == 8, value.bigEndian32(at: 0) > UInt16.max else { return }
+    guard let value = index.value(of: .aggregator), value.count == 8, value.bigEndian32(at: 0) > UInt16.max else {
+      return
+    }
     writer.attribute(.as4Aggregator, [.optional, .transitive], value)
   }
 

@@ -54,8 +54,11 @@ struct NextHopTable {
     free.append(id)
   }
 
-  /// - Returns: whether any next hop in use changed, by id.
-  mutating func setUnderlay(_ routes: [UnderlayRoute], ownAddresses: [IPAddress]) -> [Bool] {
+  /// - Returns: which next hops in use changed, by id; and whether our subnets did.
+  mutating func setUnderlay(
+    _ routes: [UnderlayRoute], ownAddresses: [IPAddress]
+  ) -> (nextHops: [Bool], subnets: Bool) {
+    let old = underlay.subnets
     underlay = Underlay(routes)
     self.ownAddresses = Set(ownAddresses)
     var changed = [Bool](repeating: false, count: entries.count)
@@ -67,7 +70,7 @@ struct NextHopTable {
       entries[Int(id)].cost = cost
       changed[Int(id)] = true
     }
-    return changed
+    return (changed, underlay.subnets != old)
   }
 
   private func resolve(_ address: IPAddress) -> (isReachable: Bool, cost: UInt32) {
@@ -98,11 +101,14 @@ struct Underlay {
       routes[route.prefix] = route
     }
     let lengths = { (family: AddressFamily) in
-      Set(list.filter { $0.prefix.family == family && $0.prefix.length > 0 }.map { Int($0.prefix.length) }).sorted(by: >)
+      Set(list.filter { $0.prefix.family == family && $0.prefix.length > 0 }.map { Int($0.prefix.length) }).sorted(
+        by: >)
     }
     lengths4 = lengths(.ipv4)
     lengths6 = lengths(.ipv6)
   }
+
+  var subnets: Set<IPPrefix> { Set(routes.values.filter(\.onLink).map(\.prefix)) }
 
   func longestMatch(_ address: IPAddress) -> UnderlayRoute? {
     for length in address.family == .ipv4 ? lengths4 : lengths6 {

@@ -58,8 +58,7 @@ struct Peer: ~Copyable {
   init(_ settings: PeerSettings, isExternal: Bool) {
     self.settings = settings
     self.isExternal = isExternal
-    let length = settings.address.family.bits
-    addressKey = IPPrefix(settings.address, length: length).map(PrefixKey.init) ?? PrefixKey(high: 0, low: 0, length: 0)
+    addressKey = PrefixKey(hostOf: settings.address)
     out.append(AdjRIBOut())
     out.append(AdjRIBOut())
   }

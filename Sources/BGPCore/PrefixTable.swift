@@ -191,7 +191,9 @@ struct RouteEntry: BitwiseCopyable {
 
 /// Runs of route entries in a few sizes, with a list of free runs for each size.
 struct RouteArena: ~Copyable {
-  static let capacities: [UInt32] = [0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 512, 1024, 4096, 65536]
+  static let capacities: [UInt32] = [
+    0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 512, 1024, 4096, 65536,
+  ]
 
   private var entries = Slab<RouteEntry>()
   /// First free run by size; the next one is in its first entry's `path`. 0: none.

@@ -99,7 +99,9 @@ extension RoutingTable {
       return settings.routeReflector && (key.isClient || peers[Int(record.peer)].settings.routeReflectorClient)
     }
     // RFC 9234 section 5, egress.
-    if key.roles, setIndex.contains(.otc), [.customer, .peer, .routeServerClient].contains(key.relation) { return false }
+    if key.roles, setIndex.contains(.otc), [.customer, .peer, .routeServerClient].contains(key.relation) {
+      return false
+    }
     return true
   }
 
@@ -182,7 +184,11 @@ extension RoutingTable {
         continue
       }
       if !isOpen {
-        if set == 0 { writer.openWithdrawal(family, &output) } else { writer.open(outgoing.bytes(set), family, &output) }
+        if set == 0 {
+          writer.openWithdrawal(family, &output)
+        } else {
+          writer.open(outgoing.bytes(set), family, &output)
+        }
         isOpen = true
       }
       writer.append(tables[family].key(id))

@@ -5,7 +5,9 @@ public import NetTypes
 extension RoutingTable {
   /// What next hops resolve through, whole. A next hop that is one of `ownAddresses` makes a route unusable.
   public mutating func setUnderlay(_ routes: [UnderlayRoute], ownAddresses: [IPAddress]) {
-    let changed = nextHops.setUnderlay(routes, ownAddresses: ownAddresses)
+    let (changed, subnetsChanged) = nextHops.setUnderlay(routes, ownAddresses: ownAddresses)
+    // Whether a third party's next hop may be told depends on the subnets.
+    if subnetsChanged { exportAgain((1..<peers.count).filter { peers[$0].isExternal && peers[$0].group != nil }) }
     guard changed.contains(true) else { return }
     activity &+= 1
     for family in Family.allCases {

@@ -18,11 +18,13 @@ extension RoutingTable {
     let identityChanged =
       old.asn != settings.asn || old.routerID != settings.routerID || old.clusterID != settings.clusterID
       || old.routeReflector != settings.routeReflector || old.preferCustomer != settings.preferCustomer
+    var exporting: [Int] = []
     for peer in 1..<peers.count where peers[peer].isConfigured {
       peers[peer].isExternal = peers[peer].settings.asn != settings.asn
       if identityChanged || (policiesChanged && peers[peer].settings.usesNamedImport) { importAgain(peer) }
-      if identityChanged || (policiesChanged && peers[peer].settings.usesNamedExport) { exportAgain(peer) }
+      if identityChanged || (policiesChanged && peers[peer].settings.usesNamedExport) { exporting.append(peer) }
     }
+    exportAgain(exporting)
     if old.multipath != settings.multipath { markAllDirty() }
   }
 
@@ -77,8 +79,9 @@ extension RoutingTable {
     guard old != settings else { return }
     peers[index].settings = settings
     peers[index].isExternal = settings.asn != self.settings.asn
+    peers[index].addressKey = PrefixKey(hostOf: settings.address)
     if old.importSide != settings.importSide { importAgain(index) }
-    if old.exportSide != settings.exportSide { exportAgain(index) }
+    if old.exportSide != settings.exportSide { exportAgain([index]) }
   }
 
   /// Drops its routes; the index may be given to another neighbor later.
@@ -111,12 +114,16 @@ extension RoutingTable {
   }
 
   /// The whole table is exported again; what comes out the same is not sent.
-  private mutating func exportAgain(_ peer: Int) {
-    bindPolicies(peer)
-    guard peers[peer].negotiated != nil else { return }
-    leaveGroup(peer)
-    joinGroup(peer)
-    for family in Family.allCases { startWalk(peer, family, repeats: false) }
+  /// - Parameter changed: they leave their groups together, so that no group outlives what it was made for.
+  mutating func exportAgain(_ changed: [Int]) {
+    for peer in changed {
+      bindPolicies(peer)
+      leaveGroup(peer)
+    }
+    for peer in changed where peers[peer].negotiated != nil {
+      joinGroup(peer)
+      for family in Family.allCases { startWalk(peer, family, repeats: false) }
+    }
   }
 
   // MARK: - Sessions

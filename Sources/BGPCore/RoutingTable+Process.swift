@@ -158,7 +158,8 @@ extension RoutingTable {
         }
     }
     var result = [best]
-    for path in equal.sorted(by: { compare($0, $1, withMED: false).aIsBetter }) where result.count < settings.multipath {
+    for path in equal.sorted(by: { compare($0, $1, withMED: false).aIsBetter }) where result.count < settings.multipath
+    {
       if !result.contains(where: { paths[$0].nextHop == paths[path].nextHop }) { result.append(path) }
     }
     return result

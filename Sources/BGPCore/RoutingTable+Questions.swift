@@ -43,7 +43,8 @@ extension RoutingTable {
       let key = tables[family].key(id)
       if within?.covers(key) ?? true { found.append((key, id)) }
     }
-    return found.sorted { ($0.key.high, $0.key.low, $0.key.length) < ($1.key.high, $1.key.low, $1.key.length) }.map(\.id)
+    return found.sorted { ($0.key.high, $0.key.low, $0.key.length) < ($1.key.high, $1.key.low, $1.key.length) }.map(
+      \.id)
   }
 
   /// The prefix that covers the destination best among those with routes; nil: none does.

@@ -14,7 +14,8 @@ struct Slab<Element: BitwiseCopyable>: ~Copyable {
 
   deinit { free(base) }
 
-  private static func resized(_ base: UnsafeMutablePointer<Element>?, _ capacity: Int) -> UnsafeMutablePointer<Element> {
+  private static func resized(_ base: UnsafeMutablePointer<Element>?, _ capacity: Int) -> UnsafeMutablePointer<Element>
+  {
     guard let memory = realloc(base, capacity * MemoryLayout<Element>.stride) else {
       preconditionFailure("out of memory for routes")
     }

@@ -127,7 +127,9 @@ struct UpdateWriter {
 
   private mutating func put(_ value: some FixedWidthInteger) {
     guard let target = cursor else { return }
-    withUnsafeBytes(of: value.bigEndian) { target.copyMemory(from: $0.baseAddress ?? UnsafeRawPointer(target), byteCount: $0.count) }
+    withUnsafeBytes(of: value.bigEndian) {
+      target.copyMemory(from: $0.baseAddress ?? UnsafeRawPointer(target), byteCount: $0.count)
+    }
     cursor = target + value.bitWidth / 8
   }
 

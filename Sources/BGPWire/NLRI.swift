@@ -13,9 +13,15 @@ public import NetTypes
   }
 
   public init(_ prefix: IPPrefix) {
-    switch prefix.address {
-    case .v4(let address): self.init(high: UInt64(address.rawValue) << 32, low: 0, length: prefix.length)
-    case .v6(let address): self.init(high: address.high, low: address.low, length: prefix.length)
+    self.init(hostOf: prefix.address)
+    length = prefix.length
+  }
+
+  /// The /32 or /128 of one address.
+  public init(hostOf address: IPAddress) {
+    switch address {
+    case .v4(let address): self.init(high: UInt64(address.rawValue) << 32, low: 0, length: 32)
+    case .v6(let address): self.init(high: address.high, low: address.low, length: 128)
     }
   }
 

@@ -1,6 +1,5 @@
 import NetTypes
 
-
 extension PathAttributes {
   /// From canonical form (see `AttributeIndex`).
   public init(canonical list: UnsafeRawBufferPointer) {

@@ -9,22 +9,34 @@ struct DecisionTests {
   @Test("weight, then local-pref, then path length, then origin, then MED, and the reason is told")
   func order() {
     // Each later candidate is better by an earlier rule although worse by every later one.
-    var harness = TableHarness { $0.policies = [Policy(name: "heavy", statements: [
-      Statement(set: Self.set { $0.weight = 5 }, then: .accept)
-    ])] }
+    var harness = TableHarness {
+      $0.policies = [
+        Policy(
+          name: "heavy",
+          statements: [
+            Statement(set: Self.set { $0.weight = 5 }, then: .accept)
+          ])
+      ]
+    }
     let peers = [
       harness.peer(1, asn: 64501), harness.peer(2, asn: 64501), harness.peer(3, asn: 64501),
       harness.peer(4, asn: 64500), harness.peer(5, asn: 64502) { $0.importPolicy = .named("heavy") },
     ]
     let p = ["192.0.2.0/24"]
-    harness.announce(p, from: peers[0], path: [64501, 1]) { $0.med = 20; $0.origin = .incomplete }
+    harness.announce(p, from: peers[0], path: [64501, 1]) {
+      $0.med = 20; $0.origin = .incomplete
+    }
     harness.settle()
     #expect(harness.best(p[0])?.because == .onlyPath)
-    harness.announce(p, from: peers[1], path: [64501, 1], nextHop: "10.0.0.2") { $0.med = 10; $0.origin = .incomplete }
+    harness.announce(p, from: peers[1], path: [64501, 1], nextHop: "10.0.0.2") {
+      $0.med = 10; $0.origin = .incomplete
+    }
     harness.settle()
     #expect(harness.best(p[0])?.neighbor == "n2")
     #expect(harness.best(p[0])?.because == .med)
-    harness.announce(p, from: peers[2], path: [64501, 1], nextHop: "10.0.0.3") { $0.med = 30; $0.origin = .egp }
+    harness.announce(p, from: peers[2], path: [64501, 1], nextHop: "10.0.0.3") {
+      $0.med = 30; $0.origin = .egp
+    }
     harness.settle()
     #expect(harness.best(p[0])?.neighbor == "n3")
     #expect(harness.best(p[0])?.because == .origin)

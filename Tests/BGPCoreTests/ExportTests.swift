@@ -38,7 +38,9 @@ struct ExportTests {
   func nextHopSelf() {
     var harness = TableHarness { $0.routeReflector = true }
     let ebgp = harness.peer(1, asn: 64501)
-    let client = harness.peer(2, asn: 64500) { $0.nextHopSelf = true; $0.routeReflectorClient = true }
+    let client = harness.peer(2, asn: 64500) {
+      $0.nextHopSelf = true; $0.routeReflectorClient = true
+    }
     let other = harness.peer(3, asn: 64500)
     harness.announce([p], from: ebgp, path: [64501])
     harness.announce(["198.51.100.0/24"], from: other, path: [9], nextHop: "10.0.0.3")
@@ -66,6 +68,20 @@ struct ExportTests {
     #expect(harness.told[owner]?[prefix(p)]?.nextHop == address("10.0.0.254"), "never the peer's own address")
     #expect(harness.told[elsewhere]?[prefix(p)]?.nextHop == address("10.0.0.254"))
     #expect(harness.told[far]?[prefix(p)]?.nextHop == address("10.0.0.254"))
+  }
+
+  @Test("a subnet that comes or goes changes the next hops that were told")
+  func subnetChange() {
+    var harness = TableHarness()
+    let a = harness.peer(1, asn: 64501)
+    let same = harness.peer(2, asn: 64502)
+    harness.announce([p], from: a, path: [64501], nextHop: "10.0.0.3")
+    harness.settle()
+    #expect(harness.told[same]?[prefix(p)]?.nextHop == address("10.0.0.254"))
+    harness.table.setUnderlay(
+      [UnderlayRoute(prefix: prefix("10.0.0.0/24"), cost: 0, onLink: true)], ownAddresses: [address("10.0.0.254")])
+    harness.settle()
+    #expect(harness.told[same]?[prefix(p)]?.nextHop == address("10.0.0.3"))
   }
 
   @Test("without an address of the family nothing of it is sent")
@@ -100,11 +116,13 @@ struct ExportTests {
     let a = harness.peer(1, asn: 64501)
     let ebgp = harness.peer(2, asn: 64502), ibgp = harness.peer(3, asn: 64500)
     let mute = harness.peer(4, asn: 64504) { $0.sendCommunities = false }
-    for (number, community) in [Community.noExport, .noAdvertise, .noExportSubconfed, Community(64501, 7)].enumerated() {
+    for (number, community) in [Community.noExport, .noAdvertise, .noExportSubconfed, Community(64501, 7)].enumerated()
+    {
       harness.announce(["10.\(number).0.0/16"], from: a, path: [64501]) {
         $0.communities = [community]
         $0.others = [
-          PathAttributes.Opaque(flags: [.optional, .transitive], type: .extendedCommunities, value: [0, 2, 0, 1, 0, 0, 0, 1])
+          PathAttributes.Opaque(
+            flags: [.optional, .transitive], type: .extendedCommunities, value: [0, 2, 0, 1, 0, 0, 0, 1])
         ]
       }
     }
@@ -155,7 +173,9 @@ struct ExportTests {
 
   @Test("a reflector: from clients to all, from others to clients, with originator and cluster (RFC 4456)")
   func reflection() {
-    var harness = TableHarness { $0.routeReflector = true; $0.clusterID = 77 }
+    var harness = TableHarness {
+      $0.routeReflector = true; $0.clusterID = 77
+    }
     let client1 = harness.peer(1, asn: 64500, id: 11) { $0.routeReflectorClient = true }
     let client2 = harness.peer(2, asn: 64500, id: 12) { $0.routeReflectorClient = true }
     let other1 = harness.peer(3, asn: 64500, id: 13)
@@ -178,7 +198,9 @@ struct ExportTests {
 
   @Test("own originator id, own cluster id and own AS number are loops")
   func loops() {
-    var harness = TableHarness { $0.routeReflector = true; $0.clusterID = 77 }
+    var harness = TableHarness {
+      $0.routeReflector = true; $0.clusterID = 77
+    }
     let a = harness.peer(1, asn: 64500)
     let b = harness.peer(2, asn: 64502)
     let tolerant = harness.peer(3, asn: 64503) { $0.allowOwnAS = 1 }
@@ -222,8 +244,10 @@ struct StaleTests {
     harness.table.sweepStale(a, .ipv4Unicast)
     harness.settle()
     #expect(harness.told[b]?.keys.map(\.description) == ["10.1.0.0/16"])
-    #expect(harness.table.counters(a, .ipv4Unicast) == FamilyCounters(
-      received: 1, accepted: 1, sent: 0, stale: 0, endOfRIBReceived: true, endOfRIBSent: true))
+    #expect(
+      harness.table.counters(a, .ipv4Unicast)
+        == FamilyCounters(
+          received: 1, accepted: 1, sent: 0, stale: 0, endOfRIBReceived: true, endOfRIBSent: true))
   }
 
   @Test("a peer that is lost again while its routes are stale loses them")

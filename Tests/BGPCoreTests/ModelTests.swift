@@ -28,7 +28,9 @@ private struct Model {
   }
 
   func best(_ prefix: IPPrefix) -> Int? {
-    let candidates = (routes[prefix] ?? [:]).filter { neighbors[$0.key].isUp && !$0.value.asPath.asns.contains(ASNumber(asn)) }
+    let candidates = (routes[prefix] ?? [:]).filter {
+      neighbors[$0.key].isUp && !$0.value.asPath.asns.contains(ASNumber(asn))
+    }
     let byAS = Dictionary(grouping: candidates) { $0.value.asPath.asns.first?.rawValue ?? 0 }
     let winners = byAS.values.compactMap { group in
       group.min { a, b in
@@ -62,7 +64,9 @@ struct ModelTests {
     (0..<12).map { prefix("10.\($0).0.0/16") } + (0..<6).map { prefix("2001:db8:\($0)::/48") }
     + [prefix("0.0.0.0/0"), prefix("10.0.0.0/8"), prefix("10.0.0.0/17"), prefix("::/0")]
 
-  private static func randomRoute(_ model: Model, _ neighbor: Int, _ family: AddressFamily, _ generator: inout SplitMix) -> PathAttributes {
+  private static func randomRoute(_ model: Model, _ neighbor: Int, _ family: AddressFamily, _ generator: inout SplitMix)
+    -> PathAttributes
+  {
     var route = PathAttributes()
     var path: [UInt32] = model.isExternal(neighbor) ? [model.neighbors[neighbor].asn] : [64501 + generator.next(3)]
     for _ in 0..<generator.next(3) { path.append(1 + generator.next(4)) }

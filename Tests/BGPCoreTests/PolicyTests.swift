@@ -51,7 +51,9 @@ struct PolicyTests {
       Statement(set: DecisionTests.set { $0.addCommunities = [added] }, then: .next),
       Statement(
         match: Self.match { $0.communities = [CommunityPattern(high: nil, low: 300)] },
-        set: DecisionTests.set { $0.med = 5; $0.weight = 7; $0.nextHop = address("10.9.9.9") }, then: .accept),
+        set: DecisionTests.set {
+          $0.med = 5; $0.weight = 7; $0.nextHop = address("10.9.9.9")
+        }, then: .accept),
       Statement(then: .reject),
     ])
     let route = result["10.0.0.0/8"]
@@ -101,7 +103,9 @@ struct PolicyTests {
       statements: [
         Statement(
           match: Self.match { $0.origins = [.local] },
-          set: DecisionTests.set { $0.prependTimes = 2; $0.med = 30; $0.addCommunities = [.noExport] }, then: .accept),
+          set: DecisionTests.set {
+            $0.prependTimes = 2; $0.med = 30; $0.addCommunities = [.noExport]
+          }, then: .accept),
         Statement(then: .reject),
       ])
     let oneNeighbor = Policy(
@@ -171,6 +175,27 @@ struct PolicyTests {
     harness.table.updatePeer(b, settings)
     harness.settle()
     #expect(harness.told[b]?.count == 1)
+  }
+
+  @Test("neighbors that share an export group all see a changed policy")
+  func sharedGroup() {
+    var harness = TableHarness { $0.policies = [Policy(name: "p", statements: [])] }
+    let a = harness.peer(1, asn: 64501)
+    let inner = [harness.peer(2, asn: 64500), harness.peer(3, asn: 64500)]
+    for peer in inner {
+      var settings = harness.table.peers[Int(peer.rawValue)].settings
+      settings.name = "same"
+      settings.exportPolicy = .named("p")
+      harness.table.updatePeer(peer, settings)
+    }
+    harness.announce(["10.1.0.0/16"], from: a, path: [64501])
+    harness.settle()
+    #expect(harness.table.peers[2].group == harness.table.peers[3].group)
+    var settings = harness.table.settings
+    settings.policies = [Policy(name: "p", statements: [Statement(then: .reject)])]
+    harness.table.reconfigure(settings)
+    harness.settle()
+    for peer in inner { #expect(harness.told[peer]?.isEmpty == true) }
   }
 
   @Test("networks come and go")

@@ -24,7 +24,8 @@ struct RelationTests {
     let sibling = harness.peer(4, asn: 64504, Self.by(.sibling))
     let stranger = harness.peer(5, asn: 64505, Self.by(.none))
     for (number, from) in [customer, peer, provider, sibling, stranger].enumerated() {
-      harness.announce(["10.\(number + 1).0.0/16"], from: from, path: [64501 + UInt32(number)], nextHop: "10.0.0.\(number + 1)")
+      harness.announce(
+        ["10.\(number + 1).0.0/16"], from: from, path: [64501 + UInt32(number)], nextHop: "10.0.0.\(number + 1)")
     }
     harness.settle()
     let names = { (peer: PeerIndex, told: [PeerIndex: [IPPrefix: PathAttributes]]) in

@@ -61,7 +61,8 @@ struct RouteWayTests {
     for high in 0..<20 {
       let prefixes = (0..<100).map { "100.\(high).\($0).0/24" }
       harness.announce(prefixes, from: a, path: [64501])
-      harness.announce((0..<100).map { "2001:db8:\(high + 1):\($0)::/64" }, from: a, path: [64501], nextHop: "2001:db8:ffff::1")
+      harness.announce(
+        (0..<100).map { "2001:db8:\(high + 1):\($0)::/64" }, from: a, path: [64501], nextHop: "2001:db8:ffff::1")
     }
     harness.settle(budget: 100_000, limit: 1 << 20)
     #expect(harness.told[b]?.count == 4000)

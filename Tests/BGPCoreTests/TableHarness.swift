@@ -23,8 +23,10 @@ struct TableHarness: ~Copyable {
     options.tracksFIB = true
     table = RoutingTable(settings: settings, options: options)
     table.setUnderlay(
-      [UnderlayRoute(prefix: prefix("10.0.0.0/8"), cost: 0, onLink: false),
-        UnderlayRoute(prefix: prefix("2001:db8:ffff::/48"), cost: 0, onLink: false)],
+      [
+        UnderlayRoute(prefix: prefix("10.0.0.0/8"), cost: 0, onLink: false),
+        UnderlayRoute(prefix: prefix("2001:db8:ffff::/48"), cost: 0, onLink: false),
+      ],
       ownAddresses: [address("10.0.0.254"), address("2001:db8:ffff::254")])
   }
 
