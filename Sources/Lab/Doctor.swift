@@ -49,7 +49,8 @@ public struct Doctor: Sendable {
 
   private static func permission() -> Finding {
     if geteuid() == 0 {
-      return Finding(feature: "permission", available: true, need: .required, meaning: "root: namespaces are free to make")
+      return Finding(
+        feature: "permission", available: true, need: .required, meaning: "root: namespaces are free to make")
     }
     let refusal = Preflight.userNamespacesRefused()
     return Finding(
@@ -92,7 +93,9 @@ public struct Doctor: Sendable {
   }
 
   private static func available(_ congestion: String) -> Bool {
-    firstLine("/proc/sys/net/ipv4/tcp_available_congestion_control")?.split(separator: " ").contains { $0 == congestion }
+    firstLine("/proc/sys/net/ipv4/tcp_available_congestion_control")?.split(separator: " ").contains {
+      $0 == congestion
+    }
       ?? false
   }
 

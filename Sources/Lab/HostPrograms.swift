@@ -14,9 +14,11 @@ enum HostPrograms {
         kind.rawValue, Preflight.program(of: kind), arguments,
         without: "nodes of kind \(kind.rawValue) cannot run: apt-get install \(package)")
     }
-    findings.append(finding("tcpdump", Programs.find("tcpdump"), "--version", without: "not needed: netloom captures itself"))
     findings.append(
-      finding("tshark", Programs.find("tshark"), "--version", without: "open captures elsewhere, or: apt-get install tshark"))
+      finding("tcpdump", Programs.find("tcpdump"), "--version", without: "not needed: netloom captures itself"))
+    findings.append(
+      finding(
+        "tshark", Programs.find("tshark"), "--version", without: "open captures elsewhere, or: apt-get install tshark"))
     findings += ownPrograms()
     return findings
   }

@@ -71,7 +71,8 @@ extension RunRoot {
     }
     throw LabError(
       .didNotHold,
-      running.isEmpty ? "no lab is running; start one with: netloom up FILE" : "no lab \(name) is running, but: \(listed)")
+      running.isEmpty
+        ? "no lab is running; start one with: netloom up FILE" : "no lab \(name) is running, but: \(listed)")
   }
 }
 
@@ -91,7 +92,7 @@ extension RunRoot {
         sweep(directory)
         _ = consume lock
       } else {
-        running.insert(name)                // someone is just making or removing it
+        running.insert(name)  // someone is just making or removing it
       }
     }
     if geteuid() == 0 { sweepNamespaceLinks(except: running) }

@@ -33,8 +33,9 @@ public struct JUnitDocument: Sendable {
     ]
     if let problem = file.problem {
       lines.append(#"    <testcase name="run" classname="\#(name)" time="0.000">"#)
-      lines.append(#"      <error type="\#(problem.exit == 2 ? "file" : "environment")" "#
-        + #"message="\#(escapedXML(problem.message))"/>"#)
+      lines.append(
+        #"      <error type="\#(problem.exit == 2 ? "file" : "environment")" "#
+          + #"message="\#(escapedXML(problem.message))"/>"#)
       lines.append("    </testcase>")
     }
     for test in file.tests { lines += testCase(test, name) }
@@ -43,7 +44,8 @@ public struct JUnitDocument: Sendable {
   }
 
   private func testCase(_ test: TestReport, _ lab: String) -> [String] {
-    let opening = #"    <testcase name="\#(escapedXML(test.name))" classname="\#(lab)" time="\#(Self.time(test.seconds))""#
+    let opening =
+      #"    <testcase name="\#(escapedXML(test.name))" classname="\#(lab)" time="\#(Self.time(test.seconds))""#
     let notes = escapedXML(test.timings.joined(separator: "\n"))
     let output = notes.isEmpty ? [] : ["      <system-out>\(notes)</system-out>"]
     switch test.verdict {

@@ -25,7 +25,8 @@ extension RouteStep {
     }
     if let bestBecause, best?.because != bestBecause {
       mismatches.append(
-        Mismatch("best because of", expected: bestBecause, found: best.map { $0.because ?? "nothing" } ?? noBest(table)))
+        Mismatch("best because of", expected: bestBecause, found: best.map { $0.because ?? "nothing" } ?? noBest(table))
+      )
     }
     return mismatches.isEmpty ? .held : .failed(mismatches)
   }

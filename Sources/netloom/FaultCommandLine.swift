@@ -32,7 +32,8 @@ struct FaultCommandLine: AsyncParsableCommand {
     if Self.notYet.contains(kind) { throw LabError(.usage, "fault \(kind) is not there yet in this version") }
     let known = FaultStep.Kind.allCases.map(\.rawValue)
     guard let fault = FaultStep.Kind(rawValue: kind) else {
-      let hint = nearest(to: kind, in: known).map { "did you mean \($0)?" } ?? "known are \(known.joined(separator: ", "))"
+      let hint =
+        nearest(to: kind, in: known).map { "did you mean \($0)?" } ?? "known are \(known.joined(separator: ", "))"
       throw LabError(.usage, "there is no fault \(kind); \(hint)")
     }
     let wanted = Self.targetCount(fault)

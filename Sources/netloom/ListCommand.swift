@@ -51,7 +51,8 @@ struct ListCommand: ParsableCommand {
     }
     for line in table.lines(palette: palette) { Output.line(line) }
     for lab in labs where lab.state == .crashed {
-      Output.note("lab \(lab.name) crashed: its logs are in \(lab.directory.logs); netloom down \(lab.name) removes them")
+      Output.note(
+        "lab \(lab.name) crashed: its logs are in \(lab.directory.logs); netloom down \(lab.name) removes them")
     }
   }
 }

@@ -55,7 +55,8 @@ struct ShowCommand: AsyncParsableCommand {
     if common.json { return try Output.json(routes) }
     var table = Table("PREFIX", "KIND", "PROTO", "VIA", "NODE", "INTERFACE", ">METRIC")
     for route in routes {
-      let hops = route.nextHops.isEmpty ? [RouteNextHop(address: nil, interface: nil, node: nil, weight: 1)] : route.nextHops
+      let hops =
+        route.nextHops.isEmpty ? [RouteNextHop(address: nil, interface: nil, node: nil, weight: 1)] : route.nextHops
       for (index, hop) in hops.enumerated() {
         let first = index == 0
         table.add(
@@ -77,7 +78,8 @@ struct ShowCommand: AsyncParsableCommand {
     let neighbors = try await lab.naming { try await $0.neighbors(of: name) }
     if common.json { return try Output.json(neighbors) }
     var table = Table(
-      "NEIGHBOR", "ADDRESS", ">AS", "STATE", "UP FOR", ">HOLD", "FAMILY", ">RECEIVED", ">ACCEPTED", ">SENT", "LAST ERROR")
+      "NEIGHBOR", "ADDRESS", ">AS", "STATE", "UP FOR", ">HOLD", "FAMILY", ">RECEIVED", ">ACCEPTED", ">SENT",
+      "LAST ERROR")
     for neighbor in neighbors {
       let families = neighbor.families.isEmpty ? [nil] : neighbor.families.map(Optional.init)
       for (index, family) in families.enumerated() {
@@ -99,7 +101,8 @@ struct ShowCommand: AsyncParsableCommand {
   private func showLinks(_ lab: Lab, _ name: String) async throws {
     let links = try await lab.naming { try await $0.links(of: name) }
     if common.json { return try Output.json(links) }
-    var table = Table("INTERFACE", "STATE", "PEER", ">MTU", "MAC", "ADDRESSES", ">RX PACKETS", ">TX PACKETS", ">DROPPED")
+    var table = Table(
+      "INTERFACE", "STATE", "PEER", ">MTU", "MAC", "ADDRESSES", ">RX PACKETS", ">TX PACKETS", ">DROPPED")
     for link in links {
       table.add(
         link.interface, link.state == "up" && !link.carrier ? "no carrier" : link.state, link.peer, "\(link.mtu)",

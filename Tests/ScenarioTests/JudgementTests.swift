@@ -53,7 +53,8 @@ struct RouteJudgementTests {
 
   private func judge(_ expectation: String, bgp: [BGPRoute]?, kernel: [KernelRoute]) throws -> Outcome {
     guard
-      case .route(let step) = try step("- route: {node: customer, prefix: \(prefix)}\n  expect: {\(expectation)}").action
+      case .route(let step) = try step("- route: {node: customer, prefix: \(prefix)}\n  expect: {\(expectation)}")
+        .action
     else { throw NotThatStep() }
     return step.judge(
       table: bgp.map { BGPTable(node: "customer", total: UInt64($0.count), routes: $0) }, kernel: kernel)

@@ -51,7 +51,8 @@ struct ReportTextTests {
       FileReport(file: "c", lab: "", tests: [], seconds: 0, problem: (2, "bad")),
     ]
     #expect(
-      ReportStyle(color: false).summary(reports) == "1 of 3 tests hold, 1 failed, 1 undecided, 1 file could not be run (2.00 s)")
+      ReportStyle(color: false).summary(reports)
+        == "1 of 3 tests hold, 1 failed, 1 undecided, 1 file could not be run (2.00 s)")
     #expect(ScenarioRun.exitCode(reports) == 2)
     #expect(ScenarioRun.exitCode(Array(reports.prefix(2))) == 1)
     #expect(ScenarioRun.exitCode(Array(reports.prefix(1))) == 0)
