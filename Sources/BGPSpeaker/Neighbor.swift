@@ -15,7 +15,9 @@ import NetTypes
 final class Neighbor {
   private unowned let speaker: Speaker
   private let loop: EventLoop
-  var configuration: NeighborConfiguration
+  private(set) var configuration: NeighborConfiguration
+  /// The configuration's, with next hops that were found out.
+  private var settings: PeerSettings
   let index: PeerIndex
   private(set) var session: Session
   private var connections: [PeerConnection] = []
@@ -31,8 +33,10 @@ final class Neighbor {
   private(set) var updatesProcessed: UInt64 = 0
   private(set) var establishedAt: UInt64?
   private var faultsReported = 0
+  private var foundInterface: String?
   /// Why the last connection or session ended, for people.
   private(set) var lastError: String?
+  private var reportedError: String?
   private var lastSocketError: SystemError?
 
   /// A connection that is being made.
@@ -45,6 +49,7 @@ final class Neighbor {
     self.speaker = speaker
     loop = speaker.loop
     self.configuration = configuration
+    settings = configuration.peer
     self.index = index
     self.session = session
   }
@@ -57,6 +62,15 @@ final class Neighbor {
     for connection in connections { connection.abort() }
     connections = []
   }
+
+  /// The interface whose loss ends the session: configured, or, for an eBGP session over one link, found out when it
+  /// came up. nil: the session does not depend on one.
+  var interface: String? { isOnLink ? configuration.transport.interface ?? foundInterface : nil }
+
+  /// Over one link, which is not written down.
+  var findsInterface: Bool { isOnLink && configuration.transport.interface == nil }
+
+  private var isOnLink: Bool { isExternal && !configuration.peer.multihop }
 
   var isExternal: Bool { session.parameters.isExternal }
 
@@ -129,13 +143,49 @@ extension Neighbor {
     updatesProcessed = 0
     faultsReported = 0
     lastSocketError = nil
+    reportedError = nil
     establishedAt = Self.bootMilliseconds()
+    if findsInterface { foundInterface = TCPSocket.interface(of: connection.local.address) }
+    completeNextHops(local: connection.local.address, agreement.families)
     speaker.table.sessionUp(
       index,
       Negotiated(
         families: agreement.families, fourOctetAS: agreement.hasFourOctetAS, peerRouterID: agreement.remoteID,
         localAddress: connection.local.address))
     speaker.scheduleRound()
+  }
+
+  /// Routes of the other family than the session's need an address of ours of that family as next hop. Where none is
+  /// configured it is looked for on the interface of the session.
+  private func completeNextHops(local: IPAddress, _ families: FamilySet) {
+    let other: Family = local.family == .ipv4 ? .ipv6Unicast : .ipv4Unicast
+    var next = configuration.peer
+    let isKnown = other == .ipv6Unicast ? next.nextHopIPv6 != nil : next.nextHopIPv4 != nil
+    if families.contains(other), !isKnown {
+      switch TCPSocket.companion(of: local) {
+      case .v4(let address)?: next.nextHopIPv4 = address
+      case .v6(let address)?: next.nextHopIPv6 = address
+      case nil: speaker.report(.error, self, "no \(other) address beside \(local): no next hop for such routes")
+      }
+    }
+    tell(next)
+  }
+
+  /// What the table is told; changes at once, without a reset.
+  func update(_ wanted: NeighborConfiguration) {
+    configuration = wanted
+    var next = wanted.peer
+    if session.state == .established {
+      next.nextHopIPv4 = next.nextHopIPv4 ?? settings.nextHopIPv4
+      next.nextHopIPv6 = next.nextHopIPv6 ?? settings.nextHopIPv6
+    }
+    tell(next)
+  }
+
+  private func tell(_ next: PeerSettings) {
+    guard next != settings else { return }
+    settings = next
+    speaker.table.updatePeer(index, next)
   }
 
   /// CLOCK_BOOTTIME.
@@ -163,7 +213,8 @@ extension Neighbor {
         .session, self, "established with AS \(agreement.remoteASN), \(families.joined(separator: " and "))")
     } else if before == .established, session.state != .established {
       speaker.report(.session, self, "down: \(lastError ?? "stopped")")
-    } else if session.state < .openSent, before >= .openSent, let lastError {
+    } else if session.state < .openSent, before >= .openSent, let lastError, lastError != reportedError {
+      reportedError = lastError  // a peer that refuses every attempt the same way is worth one line
       speaker.report(.error, self, lastError)
     }
   }

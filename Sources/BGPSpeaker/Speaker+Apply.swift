@@ -59,9 +59,8 @@ extension Speaker {
       return
     }
     let isReset = mustReset(neighbor, wanted, speaker)
-    if neighbor.configuration.peer != wanted.peer { table.updatePeer(neighbor.index, wanted.peer) }
     let lifted = wanted.peer.maxPrefix != neighbor.configuration.peer.maxPrefix && neighbor.session.isHeldDown
-    neighbor.configuration = wanted
+    neighbor.update(wanted)
     if isReset { neighbor.replace(Session(parameters, restart: announcement)) }
     if lifted { neighbor.deliver(.start) }
   }
@@ -69,8 +68,7 @@ extension Speaker {
   /// A new machine starts; one that runs, or that is held down, hears nothing.
   private func start(_ session: String) {
     guard let neighbor = neighbors[session], neighbor.session.isStopped else { return }
-    let interface = neighbor.configuration.transport.interface
-    if neighbor.isExternal, let interface, downInterfaces.contains(interface) { neighbor.deliver(.linkDown) }
+    if let interface = neighbor.interface, downInterfaces.contains(interface) { neighbor.deliver(.linkDown) }
     neighbor.deliver(.start)
   }
 

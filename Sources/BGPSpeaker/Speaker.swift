@@ -87,17 +87,15 @@ public final class Speaker {
   /// Ends every eBGP session on the interface at once and drops its routes (no graceful restart).
   public func linkDown(_ interface: String) {
     guard downInterfaces.insert(interface).inserted else { return }
-    for neighbor in onLink(interface) { neighbor.deliver(.linkDown) }
+    for neighbor in sorted where neighbor.interface == interface { neighbor.deliver(.linkDown) }
   }
 
   /// Connects at once the sessions on the interface.
   public func linkUp(_ interface: String) {
     downInterfaces.remove(interface)
-    for neighbor in onLink(interface) { neighbor.deliver(.linkUp) }
-  }
-
-  private func onLink(_ interface: String) -> [Neighbor] {
-    sorted.filter { $0.configuration.transport.interface == interface && $0.isExternal }
+    for neighbor in sorted where neighbor.interface == interface || neighbor.findsInterface {
+      neighbor.deliver(.linkUp)
+    }
   }
 
   // MARK: Operator

@@ -153,6 +153,24 @@ enum TCPSocket {
 
   // MARK: Addresses
 
+  /// The interface that has the address.
+  static func interface(of local: IPAddress) -> String? {
+    let bytes = local.bytes
+    return withUnsafeTemporaryAllocation(of: CChar.self, capacity: Int(IFNAMSIZ)) { name in
+      guard let start = name.baseAddress, nl_interface_of(bytes, Int32(bytes.count), start) == 0 else { return nil }
+      return String(cString: start)
+    }
+  }
+
+  /// The first global address of the other family on the interface that has this one: what a neighbor on the link
+  /// reaches us by.
+  static func companion(of local: IPAddress) -> IPAddress? {
+    let bytes = local.bytes
+    var found = [UInt8](repeating: 0, count: 16)
+    let count = nl_neighbor_address(bytes, Int32(bytes.count), Int32(20 - bytes.count), &found)
+    return count == 0 ? nil : IPAddress(bytes: found[..<Int(count)])
+  }
+
   private static func make(_ address: IPAddress, _ detail: String) throws(SystemError) -> FileDescriptor {
     FileDescriptor(owning: try systemCall("socket", detail) { nl_tcp_socket(Int32(address.bytes.count)) })
   }

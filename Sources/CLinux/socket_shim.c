@@ -1,5 +1,8 @@
 #include "CLinux.h"
 
+#include <ifaddrs.h>
+#include <stdio.h>
+
 socklen_t nl_address(struct sockaddr_storage *out, const uint8_t *bytes, int count, uint16_t port, uint32_t scope) {
   memset(out, 0, sizeof *out);
   if (count == 4) {
@@ -114,6 +117,51 @@ int nl_tcp_md5(int fd, const struct sockaddr_storage *peer, const void *key, int
   sig.tcpm_keylen = (uint16_t)length;
   if (length > 0) memcpy(sig.tcpm_key, key, (size_t)length);
   return setsockopt(fd, IPPROTO_TCP, TCP_MD5SIG, &sig, sizeof sig);
+}
+
+static int interface_address(const struct ifaddrs *entry, uint8_t bytes[16]) {
+  uint16_t port;
+  uint32_t scope;
+  struct sockaddr_storage storage;
+  if (!entry->ifa_addr) return 0;
+  if (entry->ifa_addr->sa_family != AF_INET && entry->ifa_addr->sa_family != AF_INET6) return 0;
+  memset(&storage, 0, sizeof storage);
+  memcpy(&storage, entry->ifa_addr,
+         entry->ifa_addr->sa_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6));
+  return nl_address_parts(&storage, bytes, &port, &scope);
+}
+
+static const char *interface_with(const struct ifaddrs *list, const uint8_t *bytes, int count) {
+  uint8_t found[16];
+  for (; list; list = list->ifa_next)
+    if (interface_address(list, found) == count && memcmp(found, bytes, (size_t)count) == 0) return list->ifa_name;
+  return NULL;
+}
+
+int nl_interface_of(const uint8_t *bytes, int count, char *name) {
+  struct ifaddrs *list;
+  if (getifaddrs(&list) < 0) return -1;
+  const char *found = interface_with(list, bytes, count);
+  if (found) snprintf(name, IFNAMSIZ, "%s", found);
+  freeifaddrs(list);
+  return found ? 0 : -1;
+}
+
+int nl_neighbor_address(const uint8_t *bytes, int count, int wanted, uint8_t *out) {
+  struct ifaddrs *list, *entry;
+  uint8_t found[16];
+  int result = 0;
+  if (getifaddrs(&list) < 0) return 0;
+  const char *name = interface_with(list, bytes, count);
+  for (entry = list; name && entry && !result; entry = entry->ifa_next) {
+    if (strcmp(entry->ifa_name, name) != 0 || interface_address(entry, found) != wanted) continue;
+    if (wanted == 16 && found[0] == 0xfe && (found[1] & 0xc0) == 0x80) continue;  // link-local
+    if (wanted == 4 ? found[0] == 127 : IN6_IS_ADDR_LOOPBACK((const struct in6_addr *)found)) continue;
+    memcpy(out, found, (size_t)wanted);
+    result = wanted;
+  }
+  freeifaddrs(list);
+  return result;
 }
 
 int nl_tcp_abort(int fd) {

@@ -32,6 +32,11 @@ int nl_tcp_ttl(int fd, int address_bytes, int ttl);
 int nl_tcp_min_ttl(int fd, int address_bytes, int ttl);
 // RFC 2385: the key (at most 80 bytes; 0 takes it away) for segments to and from this address.
 int nl_tcp_md5(int fd, const struct sockaddr_storage *peer, const void *key, int length);
+// The name of the interface that has the address, into at least IFNAMSIZ bytes; 0, or -1 when there is none.
+int nl_interface_of(const uint8_t *bytes, int count, char *name);
+// The first global address of `wanted` bytes (4 or 16) on the interface that has the address of `count` bytes:
+// `wanted`, or 0 when there is none.
+int nl_neighbor_address(const uint8_t *bytes, int count, int wanted, uint8_t *out);
 // close(2) by reset: nothing that is queued is sent.
 int nl_tcp_abort(int fd);
 
