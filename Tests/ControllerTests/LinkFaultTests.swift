@@ -196,7 +196,8 @@ struct LinkFaultTests {
       await message("link-down", ["customer:eth2"])
         == "not-found: no link ends at customer:eth2; did you mean customer:eth1?")
     #expect(
-      await message("link-down", ["customer:eth1", "isp1:eth7"]) == "invalid: the other end of customer:eth1 is isp1:eth1")
+      await message("link-down", ["customer:eth1", "isp1:eth7"])
+        == "invalid: the other end of customer:eth1 is isp1:eth1")
     #expect(await message("kill", ["isp1"]) == "unavailable: netloom-machine is not connected")
   }
 }

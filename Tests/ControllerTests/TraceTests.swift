@@ -135,7 +135,8 @@ struct TraceTests {
           node: "isp2", prefix: "203.0.113.0/24", because: "as-path-length", detail: "64500 over 64496 64500"))
     #expect(trace.undecided == nil)
     #expect(trace.capture == folder + "/trace-h1-web-tcp-1.pcapng")
-    #expect(trace.forward.hops[1] == TracedHop(node: "customer", in: "eth3", out: "eth1", us: 1.2, nat: nil, joinedBy: "seq"))
+    #expect(
+      trace.forward.hops[1] == TracedHop(node: "customer", in: "eth3", out: "eth1", us: 1.2, nat: nil, joinedBy: "seq"))
     #expect(trace.forward.hops[0].us == nil, "an end has no time of its own")
 
     let request = try #require(probe.requests.first)
