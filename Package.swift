@@ -3,20 +3,22 @@
 // every build runs with `--explicit-target-dependency-import-check error`.
 import PackageDescription
 
-let strict: [SwiftSetting] = [
-  .enableUpcomingFeature("InternalImportsByDefault"),
-  .enableUpcomingFeature("MemberImportVisibility"),
-  .enableUpcomingFeature("ExistentialAny"),
-  // The compiler's own Glibc module and CLinux must agree on what libc declares: CLinux needs _GNU_SOURCE, so both have it.
-  .unsafeFlags(["-Xcc", "-D_GNU_SOURCE"]),
-] + (Context.environment["NETLOOM_WERROR"] == nil ? [] : [.treatAllWarnings(as: .error)])
+let strict: [SwiftSetting] =
+  [
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("ExistentialAny"),
+    // The compiler's own Glibc module and CLinux must agree on what libc declares: CLinux needs _GNU_SOURCE, so both have it.
+    .unsafeFlags(["-Xcc", "-D_GNU_SOURCE"]),
+  ] + (Context.environment["NETLOOM_WERROR"] == nil ? [] : [.treatAllWarnings(as: .error)])
 
 /// Modules that handle every byte of a full table: tables own raw buffers, so the dynamic exclusivity
 /// checks guard nothing that the ownership rules do not. Preconditions stay.
-let hot: [SwiftSetting] = strict + [
-  .enableExperimentalFeature("Lifetimes"),
-  .unsafeFlags(["-enforce-exclusivity=unchecked"], .when(configuration: .release)),
-]
+let hot: [SwiftSetting] =
+  strict + [
+    .enableExperimentalFeature("Lifetimes"),
+    .unsafeFlags(["-enforce-exclusivity=unchecked"], .when(configuration: .release)),
+  ]
 
 let protobuf: Target.Dependency = .product(name: "SwiftProtobuf", package: "swift-protobuf")
 let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
@@ -82,26 +84,35 @@ let package = Package(
     module("BGPSpeaker", ["NetTypes", "BGPWire", "BGPCore", "EventLoop", "CLinux"], settings: hot),
     module("Machine", ["NetTypes", "Netlink", "ControlProtocol", "EventLoop", "CLinux", protobuf]),
     module("Probe", ["NetTypes", "Capture", "PathProof", "ControlProtocol", "EventLoop", "CLinux", protobuf]),
-    module("Controller", ["NetTypes", "Topology", "Intent", "ControlProtocol", "NorthboundAPI", logging, protobuf] + nioCore),
+    module(
+      "Controller", ["NetTypes", "Topology", "Intent", "ControlProtocol", "NorthboundAPI", logging, protobuf] + nioCore),
     // Layer 4
     module(
       "NodeAgent",
-      ["NetTypes", "ControlProtocol", "BGPWire", "BGPCore", "BGPSpeaker", "FIB", "Netlink", "EventLoop", "CLinux", protobuf]),
+      [
+        "NetTypes", "ControlProtocol", "BGPWire", "BGPCore", "BGPSpeaker", "FIB", "Netlink", "EventLoop", "CLinux",
+        protobuf,
+      ]),
     .target(
       name: "Northbound",
       dependencies: ["Controller", "NorthboundAPI", logging, .product(name: "Hummingbird", package: "hummingbird")]
         + nioCore, exclude: ["openapi.yaml"], swiftSettings: strict),
     module(
       "Lab",
-      ["NetTypes", "EventLoop", "Topology", "Intent", "ControlProtocol", "NorthboundAPI", "NorthboundClient", "CLinux",
-        protobuf]),
+      [
+        "NetTypes", "EventLoop", "Topology", "Intent", "ControlProtocol", "NorthboundAPI", "NorthboundClient", "CLinux",
+        protobuf,
+      ]),
     // Layer 5
     module("Scenario", ["NetTypes", "Topology", "NorthboundAPI", "NorthboundClient", "Lab"]),
     // Layer 6: programs
     program(
       "netloom",
-      ["NetTypes", "Topology", "Intent", "ControlProtocol", "NorthboundAPI", "NorthboundClient", "Lab", "Scenario", "CLinux",
-        arguments, protobuf]),
+      [
+        "NetTypes", "Topology", "Intent", "ControlProtocol", "NorthboundAPI", "NorthboundClient", "Lab", "Scenario",
+        "CLinux",
+        arguments, protobuf,
+      ]),
     program("netloom-machine", ["Machine"]),
     program("netloom-controller", ["Controller", "Northbound", logging]),
     program("netloom-node", ["NodeAgent"]),
@@ -121,13 +132,20 @@ let package = Package(
     tests("IntentTests", ["Intent", "Topology", "ControlProtocol", "NetTypes", protobuf]),
     tests("MachineTests", ["Machine", "netloom-machine", "ControlProtocol", "EventLoop", "CLinux", protobuf]),
     tests(
-      "NodeAgentTests", ["NodeAgent", "BGPCore", "BGPWire", "ControlProtocol", "EventLoop", "Netlink", "NetTypes", "CLinux", protobuf]),
-    tests("ProbeTests", ["Probe", "ControlProtocol", "Capture", "PathProof", "NetTypes", "EventLoop", "CLinux", protobuf]),
-    tests("ControllerTests", ["Controller", "NetTypes", "Intent", "Topology", "ControlProtocol", "NorthboundAPI", logging, protobuf] + nioCore),
+      "NodeAgentTests",
+      ["NodeAgent", "BGPCore", "BGPWire", "ControlProtocol", "EventLoop", "Netlink", "NetTypes", "CLinux", protobuf]),
+    tests(
+      "ProbeTests", ["Probe", "ControlProtocol", "Capture", "PathProof", "NetTypes", "EventLoop", "CLinux", protobuf]),
+    tests(
+      "ControllerTests",
+      ["Controller", "NetTypes", "Intent", "Topology", "ControlProtocol", "NorthboundAPI", logging, protobuf] + nioCore),
     tests(
       "NorthboundTests",
-      ["Northbound", "NorthboundClient", "Controller", "NorthboundAPI", "Topology", "Intent", "ControlProtocol", logging,
-        protobuf] + nioCore),
+      [
+        "Northbound", "NorthboundClient", "Controller", "NorthboundAPI", "Topology", "Intent", "ControlProtocol",
+        logging,
+        protobuf,
+      ] + nioCore),
     tests("ScenarioTests", ["Scenario", "Lab", "Topology", "NorthboundAPI", "NorthboundClient"]),
     .testTarget(name: "SystemTests", exclude: ["Fixtures"], swiftSettings: strict),
   ],

@@ -94,7 +94,7 @@ final class PeerConnection {
     let count: Int
     do {
       count = try systemCall("recv") { recv(raw, buffer.baseAddress.map { $0 + start }, buffer.count - start, 0) }
-    } catch where error.code == EAGAIN {
+    } catch  where error.code == EAGAIN {
       return
     } catch {
       return end(error)
@@ -134,7 +134,7 @@ final class PeerConnection {
         bytesOut += UInt64(count)
         output.removeFirst(count)
         blockedSince = nil
-      } catch where error.code == EAGAIN {
+      } catch  where error.code == EAGAIN {
         return block()
       } catch {
         // Told in the loop's next step, so that nobody who writes is called back.

@@ -41,7 +41,7 @@ extension Speaker {
     for address in addresses {
       do throws(SystemError) {
         opened.append(try TCPSocket.listen(address, port: port).release())
-      } catch where isAny && error.code == EAFNOSUPPORT {
+      } catch  where isAny && error.code == EAFNOSUPPORT {
         continue
       } catch {
         for listener in opened { _ = Glibc.close(listener) }

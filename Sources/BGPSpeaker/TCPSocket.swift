@@ -48,7 +48,9 @@ enum TCPSocket {
     let socket = try make(address, detail)
     let raw = socket.rawValue
     try systemCall("setsockopt", "SO_REUSEADDR") { nl_tcp_reuse_address(raw) }
-    try systemCall("bind", detail) { withSocketAddress(address, port, 0) { Glibc.bind(raw, __CONST_SOCKADDR_ARG(__sockaddr__: $0), $1) } }
+    try systemCall("bind", detail) {
+      withSocketAddress(address, port, 0) { Glibc.bind(raw, __CONST_SOCKADDR_ARG(__sockaddr__: $0), $1) }
+    }
     try systemCall("listen", detail) { Glibc.listen(raw, 1024) }
     return socket
   }
@@ -73,7 +75,7 @@ enum TCPSocket {
       let socket = FileDescriptor(owning: try systemCall("accept") { nl_tcp_accept(listener, &from) })
       guard let (remote, scope) = endpoint(&from) else { throw SystemError("accept", EAFNOSUPPORT) }
       return Accepted(socket: socket, remote: remote, scope: scope)
-    } catch where error.code == EAGAIN || error.code == ECONNABORTED {
+    } catch  where error.code == EAGAIN || error.code == ECONNABORTED {
       return nil
     }
   }
@@ -86,7 +88,7 @@ enum TCPSocket {
     _ = nl_address(&storage, address, Int32(address.count), 0, scope)
     do {
       try systemCall("setsockopt", "TCP_MD5SIG") { nl_tcp_md5(socket, &storage, bytes, Int32(bytes.count)) }
-    } catch where key == nil && error.code == ENOENT {
+    } catch  where key == nil && error.code == ENOENT {
       return
     }
   }
@@ -111,7 +113,9 @@ enum TCPSocket {
     if let key = route.key { try setKey(key, for: route.remote.address, scope: route.scope, on: raw) }
     if let local = route.local {
       try systemCall("setsockopt", "IP_BIND_ADDRESS_NO_PORT") { nl_tcp_bind_without_port(raw) }
-      try systemCall("bind", "\(local)") { withSocketAddress(local, 0, route.scope) { Glibc.bind(raw, __CONST_SOCKADDR_ARG(__sockaddr__: $0), $1) } }
+      try systemCall("bind", "\(local)") {
+        withSocketAddress(local, 0, route.scope) { Glibc.bind(raw, __CONST_SOCKADDR_ARG(__sockaddr__: $0), $1) }
+      }
     }
     do throws(SystemError) {
       try systemCall("connect", detail) {
@@ -119,7 +123,7 @@ enum TCPSocket {
           Glibc.connect(raw, __CONST_SOCKADDR_ARG(__sockaddr__: $0), $1)
         }
       }
-    } catch where error.code == EINPROGRESS {
+    } catch  where error.code == EINPROGRESS {
       return socket
     }
     return socket

@@ -24,7 +24,7 @@ public final class CaptureSet {
     if !options.filter.isEmpty { try CaptureFilter.check(options.filter) }
     let table = HandleTable(count: targets.count)
     onThrowawayThreads(count: targets.count) { table.open($0, targets[$0], options) }
-    let epoll = epoll_create1(O_CLOEXEC)              // EPOLL_CLOEXEC is the same bit
+    let epoll = epoll_create1(O_CLOEXEC)  // EPOLL_CLOEXEC is the same bit
     guard epoll >= 0 else { throw .system("epoll_create1: \(String(cString: strerror(errno)))") }
     self.targets = targets
     states = table.states
@@ -34,7 +34,7 @@ public final class CaptureSet {
     for index in targets.indices {
       guard let file = table.descriptor(index) else { continue }
       var event = epoll_event()
-      event.events = 1                      // EPOLLIN
+      event.events = 1  // EPOLLIN
       event.data.u64 = UInt64(index)
       _ = epoll_ctl(epoll, EPOLL_CTL_ADD, file, &event)
     }
@@ -81,7 +81,7 @@ public final class CaptureSet {
 }
 
 /// The handles of a set. Threads that open and close touch one slot each.
-private final class HandleTable: @unchecked Sendable {  // proof: workers write disjoint slots and are joined before anyone else reads
+private final class HandleTable: @unchecked Sendable {  // proof: disjoint slots, then the workers are joined
   private let slots: UnsafeMutablePointer<CaptureHandle?>
   private let outcomes: UnsafeMutablePointer<CaptureState>
   private let count: Int

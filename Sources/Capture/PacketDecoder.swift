@@ -44,7 +44,8 @@ private struct IPLayer {
   var payloadOffset: Int
 
   init?(_ bytes: UnsafeRawBufferPointer, at offset: Int, type: EtherType, wireLength: Int) {
-    let layer = type == .ipv4
+    let layer =
+      type == .ipv4
       ? IPLayer.version4(bytes, offset, wireLength) : IPLayer.version6(bytes, offset, wireLength)
     guard let layer, layer.payloadOffset <= bytes.count else { return nil }
     self = layer

@@ -36,7 +36,7 @@ public struct PcapngWriter: ~Copyable {
       $0.append32(0x1A2B_3C4D)
       $0.append16(1)
       $0.append16(0)
-      $0.append64(.max)                     // length of the section: not known
+      $0.append64(.max)  // length of the section: not known
       $0.option(PcapngOption.comment, text: section.comment)
       $0.option(PcapngOption.sectionHardware, text: section.hardware)
       $0.option(PcapngOption.sectionOS, text: section.os)
@@ -48,7 +48,7 @@ public struct PcapngWriter: ~Copyable {
 
   private mutating func append(_ interface: Interface) {
     buffer.block(.interfaceDescription) {
-      $0.append16(1)                        // LINKTYPE_ETHERNET
+      $0.append16(1)  // LINKTYPE_ETHERNET
       $0.append16(0)
       $0.append32(UInt32(interface.snapLength))
       $0.option(PcapngOption.interfaceName, text: interface.name)
@@ -57,10 +57,10 @@ public struct PcapngWriter: ~Copyable {
         $0.option(PcapngOption.interfaceMAC) { option in mac.bytes.withUnsafeBytes { option.append($0) } }
       }
       $0.option(PcapngOption.interfaceResolution) { option in
-        withUnsafeBytes(of: UInt8(9)) { option.append($0) }   // units of 10^-9 s
+        withUnsafeBytes(of: UInt8(9)) { option.append($0) }  // units of 10^-9 s
       }
       if !interface.filter.isEmpty {
-        $0.option(PcapngOption.interfaceFilter, text: "\0" + interface.filter)   // code 0: a libpcap expression
+        $0.option(PcapngOption.interfaceFilter, text: "\0" + interface.filter)  // code 0: a libpcap expression
       }
       $0.endOfOptions()
     }

@@ -39,7 +39,8 @@ struct NexthopObjects {
   }
 
   /// The slot of a set, made when there is none.
-  mutating func slot(of set: UInt32, _ family: AddressFamily, nextHops: (UInt32) -> [IPAddress]) -> (UInt32, new: Bool) {
+  mutating func slot(of set: UInt32, _ family: AddressFamily, nextHops: (UInt32) -> [IPAddress]) -> (UInt32, new: Bool)
+  {
     let key = Self.key(set, family)
     if let slot = slots[key] { return (slot, false) }
     let target = Target(set: set, family: family, nextHops: nextHops(set))

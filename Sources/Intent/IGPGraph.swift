@@ -77,7 +77,8 @@ struct IGPGraph: Sendable {
       guard inside, let ethernet, !outage.nodes.contains(far.name) else { return }
       edges[index].append(Edge(to: ethernet, cost: interface.cost, interface: interface.name, gateway: nil))
       edges[ethernet].append(Edge(to: index, cost: 0, interface: nil, gateway: own))
-    } else if let to = positions[far.name], let gateway = lab.links[interface.link][interface.end.other].address(family) {
+    } else if let to = positions[far.name], let gateway = lab.links[interface.link][interface.end.other].address(family)
+    {
       edges[index].append(Edge(to: to, cost: interface.cost, interface: interface.name, gateway: gateway))
     }
     if inside { stubs[index] += subnets.map { ($0, interface.cost) } }

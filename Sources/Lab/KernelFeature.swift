@@ -50,8 +50,10 @@ struct KernelFeature: Sendable {
     guard unshare(user | CLONE_NEWNET | CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWPID | CLONE_NEWIPC) == 0 else { return 1 }
     var present: [String] = [namespaces.name]
     if var kernel = try? KernelQuestion(Int32(NETLINK_ROUTE)) {
-      for (kind, name) in [("veth", "veth"), ("bridge", "bridge"), ("vrf", "vrf"), ("dummy", "dummy"),
-        ("vlan", "802.1q"), ("wireguard", "wireguard")] where kernel.hasLink(kind) { present.append(name) }
+      for (kind, name) in [
+        ("veth", "veth"), ("bridge", "bridge"), ("vrf", "vrf"), ("dummy", "dummy"),
+        ("vlan", "802.1q"), ("wireguard", "wireguard"),
+      ] where kernel.hasLink(kind) { present.append(name) }
       for kind in ["htb", "tbf", "netem", "fq"] where kernel.hasQueueingDiscipline(kind) { present.append(kind) }
       if kernel.hasNexthopObjects() { present.append("nexthop objects") }
     }

@@ -42,7 +42,7 @@ struct LabLock: ~Copyable {
   private static func open(_ path: String, _ flags: Int32) throws(SystemError) -> FileDescriptor? {
     do {
       return try FileDescriptor.open(path, flags, mode: 0o600)
-    } catch where error.code == ENOENT {
+    } catch  where error.code == ENOENT {
       return nil
     }
   }
@@ -54,7 +54,7 @@ struct LabLock: ~Copyable {
       do {
         try systemCall("flock") { flock(raw, LOCK_EX | LOCK_NB) }
         return true
-      } catch where error.code == EWOULDBLOCK {
+      } catch  where error.code == EWOULDBLOCK {
         if attempt > 0 { usleep(1000) }
       }
     }

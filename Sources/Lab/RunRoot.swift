@@ -44,7 +44,8 @@ public struct RunRoot: Sendable {
     }
     guard status.st_uid == geteuid() else {
       throw LabError(
-        .environment, "\(path) belongs to user \(status.st_uid), not to you; set XDG_RUNTIME_DIR or TMPDIR to a "
+        .environment,
+        "\(path) belongs to user \(status.st_uid), not to you; set XDG_RUNTIME_DIR or TMPDIR to a "
           + "directory of your own")
     }
     guard status.st_mode & 0o022 == 0 else {

@@ -12,7 +12,9 @@ public struct VethEnd: Sendable {
   /// nil: random.
   public var mac: MACAddress?
 
-  public init(_ name: InterfaceName, in namespace: Namespace? = nil, index: InterfaceIndex? = nil, mac: MACAddress? = nil) {
+  public init(
+    _ name: InterfaceName, in namespace: Namespace? = nil, index: InterfaceIndex? = nil, mac: MACAddress? = nil
+  ) {
     self.name = name
     self.namespace = namespace
     self.index = index

@@ -128,7 +128,9 @@ extension KernelView {
   func usableRoutes() -> [IPPrefix: (route: Route, paths: [Underlay.Path])] {
     var usable: [IPPrefix: (route: Route, paths: [Underlay.Path])] = [:]
     for route in routes where !route.destination.address.isLinkLocal && !route.destination.address.isMulticast {
-      let paths = route.hops.filter(isUsable).map { Underlay.Path(gateway: $0.gateway, link: $0.link, weight: $0.weight) }
+      let paths = route.hops.filter(isUsable).map {
+        Underlay.Path(gateway: $0.gateway, link: $0.link, weight: $0.weight)
+      }
       if route.kind == .unicast, paths.isEmpty { continue }
       if let other = usable[route.destination], other.route.metric <= route.metric { continue }
       usable[route.destination] = (route, route.kind == .unicast ? paths : [])

@@ -167,7 +167,9 @@ extension Node {
       let changes = try view.readEvents()
       kernelActivity += UInt64(changes.events)
       apply(changes)
-      if changes.missedSome { report("link", "", "the kernel had more to say than the buffer holds; all was read again") }
+      if changes.missedSome {
+        report("link", "", "the kernel had more to say than the buffer holds; all was read again")
+      }
     } catch {
       report("error", "", error.description)
     }

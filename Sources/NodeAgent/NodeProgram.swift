@@ -90,7 +90,8 @@ public enum NodeProgram {
     switch arguments.mode {
     case .lab(let directory, let node):
       let agent = try Agent(
-        loop: loop, controllerSocket: RunDirectory(path: directory).controllerSocket, name: node, listeners: arguments.listeners,
+        loop: loop, controllerSocket: RunDirectory(path: directory).controllerSocket, name: node,
+        listeners: arguments.listeners,
         log: log)
       agent.start()
       return ({ agent.stop(done: $0) }, {})

@@ -35,7 +35,9 @@ extension Node {
 
   private func links() throws(KernelError) -> [NLLinkState] {
     guard let view else { return [] }
-    return try view.socket.links().sorted { $0.index < $1.index }.map { NLLinkState($0, view.addresses[$0.index] ?? []) }
+    return try view.socket.links().sorted { $0.index < $1.index }.map {
+      NLLinkState($0, view.addresses[$0.index] ?? [])
+    }
   }
 
   /// The kernel's table main, in order of prefix.

@@ -70,7 +70,7 @@ public struct LabGraph: Sendable {
       let ports = links.flatMap { [$0.0, $0.1] }.filter { $0.node == node.name }
       for port in ports.dropFirst() { sets.join(ports[0], port) }
     }
-    let keys = interfaces.map { sets.key($0.place) }   // an interface on no link gets a segment of its own
+    let keys = interfaces.map { sets.key($0.place) }  // an interface on no link gets a segment of its own
     let roots = keys.map { sets.root($0) }
     segments = roots
     var members = [[Int]](repeating: [], count: (roots.max() ?? -1) + 1)

@@ -46,7 +46,8 @@ public struct Prover {
       back.hops = []
     }
     return Proof(
-      reachable: reachable, forward: forward, back: back, symmetric: symmetry(reachable), incomplete: unique(incomplete),
+      reachable: reachable, forward: forward, back: back, symmetric: symmetry(reachable),
+      incomplete: unique(incomplete),
       ambiguous: unique(ambiguous),
       errors: ErrorReader(graph: graph, flow: flow).errors(observations))
   }
@@ -128,7 +129,8 @@ public struct Prover {
   private func sources(_ byUnit: [Unit: [Int]]) -> [Int: String] {
     var ends: [Int: String] = [:]
     for (unit, indexes) in byUnit where unit.way == .back {
-      guard ends[unit.probe] == nil || ends[unit.probe] != flow.to, let first = indexes.first(where: { sightings[$0].outbound })
+      guard ends[unit.probe] == nil || ends[unit.probe] != flow.to,
+        let first = indexes.first(where: { sightings[$0].outbound })
       else { continue }
       ends[unit.probe] = graph.node(of: sightings[first].interface)
     }

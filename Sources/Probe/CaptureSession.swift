@@ -35,7 +35,7 @@ final class CaptureSession {
     self.descriptor = descriptor
     self.loop = loop
     counts = Array(repeating: 0, count: captures.targets.count)
-    flush()                                 // the headers: a reader of a pipe sees the interfaces at once
+    flush()  // the headers: a reader of a pipe sees the interfaces at once
   }
 
   func poll() {

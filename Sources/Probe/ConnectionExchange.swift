@@ -54,10 +54,10 @@ final class ConnectionExchange: Exchange {
   private static func open(_ plan: TracePlan, _ index: Int) throws(SystemError) -> FileDescriptor {
     let file = try ProbeSocket.make(plan.destination.family, SOCK_STREAM)
     let level = Int32(IPPROTO_TCP)
-    try ProbeSocket.set(file.rawValue, level, TCP_SYNCNT, 2)   // three SYNs in all
+    try ProbeSocket.set(file.rawValue, level, TCP_SYNCNT, 2)  // three SYNs in all
     try ProbeSocket.set(file.rawValue, level, TCP_NODELAY, 1)
     try ProbeSocket.set(file.rawValue, level, TCP_REPAIR, 1)
-    try ProbeSocket.set(file.rawValue, level, TCP_REPAIR_QUEUE, 2)   // TCP_SEND_QUEUE (linux/tcp.h)
+    try ProbeSocket.set(file.rawValue, level, TCP_REPAIR_QUEUE, 2)  // TCP_SEND_QUEUE (linux/tcp.h)
     try ProbeSocket.set(file.rawValue, level, TCP_QUEUE_SEQ, Int32(bitPattern: plan.sequence(index)))
     try ProbeSocket.set(file.rawValue, level, TCP_REPAIR, 0)
     if let source = plan.source { try ProbeSocket.bind(file.rawValue, source, 0) }
@@ -92,7 +92,7 @@ final class ConnectionExchange: Exchange {
     connections[index].state.sentAt = now
     do {
       try ProbeSocket.connect(file, plan.destination, plan.port)
-    } catch where error.code == EINPROGRESS {
+    } catch  where error.code == EINPROGRESS {
     } catch {
       refusals.append("\(plan.from): \(error.text)")
       return end(index)

@@ -75,7 +75,7 @@ final class DatagramExchange: Exchange {
       guard anyAnswer || bytes == plan.nonce(index) + [Way.back.rawValue] else { return }
       roundTrip = max(roundTrip, states[index].answer(now))
     } catch {
-      states[index].done = true             // an ICMP error came; the captures say whose
+      states[index].done = true  // an ICMP error came; the captures say whose
     }
   }
 }

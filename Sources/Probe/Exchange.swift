@@ -80,7 +80,7 @@ final class EchoExchange: Exchange {
 
     private static func chosenSource(_ destination: IPAddress) throws(SystemError) -> IPAddress {
       let scout = try ProbeSocket.make(destination.family, SOCK_DGRAM)
-      try ProbeSocket.connect(scout.rawValue, destination, 9)   // sends nothing; any port will do
+      try ProbeSocket.connect(scout.rawValue, destination, 9)  // sends nothing; any port will do
       return try ProbeSocket.name(scout.rawValue).address
     }
 
@@ -105,7 +105,7 @@ final class EchoExchange: Exchange {
     var message: [UInt8] = [isIPv4 ? 8 : 128, 0, 0, 0]
     message += [UInt8(identifier >> 8), UInt8(identifier & 255), UInt8(index + 1 >> 8 & 255), UInt8(index + 1 & 255)]
     message += plan.nonce(index)
-    if isIPv4 {                             // ICMPv6's is the kernel's work (RFC 3542 section 3.1)
+    if isIPv4 {  // ICMPv6's is the kernel's work (RFC 3542 section 3.1)
       let sum = internetChecksum(message)
       message[2] = UInt8(sum >> 8)
       message[3] = UInt8(sum & 255)
@@ -123,8 +123,10 @@ final class EchoExchange: Exchange {
   /// An echo reply with one of our nonces, or an error that quotes one. Requests looped back are neither.
   private func take(_ message: [UInt8], _ now: UInt64) {
     let isIPv4 = plan.destination.family == .ipv4
-    let start = isIPv4 ? Int((message.first ?? 0) & 0xF) * 4 : 0   // raw IPv4 sockets see the IP header
-    guard message.count > start, let place = message.firstIndex(of: plan.key), place + 16 <= message.count else { return }
+    let start = isIPv4 ? Int((message.first ?? 0) & 0xF) * 4 : 0  // raw IPv4 sockets see the IP header
+    guard message.count > start, let place = message.firstIndex(of: plan.key), place + 16 <= message.count else {
+      return
+    }
     let index = message[place + 12..<place + 16].reduce(0) { $0 << 8 | Int($1) }
     guard states.indices.contains(index), !states[index].done else { return }
     let type = message[start]

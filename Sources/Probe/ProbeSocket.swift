@@ -13,7 +13,8 @@ enum ProbeSocket {
     return try inNamespace(file.rawValue, body)
   }
 
-  static func make(_ family: AddressFamily, _ type: __socket_type, _ proto: Int = 0) throws(SystemError) -> FileDescriptor
+  static func make(_ family: AddressFamily, _ type: __socket_type, _ proto: Int = 0) throws(SystemError)
+    -> FileDescriptor
   {
     let domain = family == .ipv4 ? AF_INET : AF_INET6
     let flags = Int32(type.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue)
@@ -30,7 +31,9 @@ enum ProbeSocket {
   }
 
   static func bind(_ socket: Int32, _ address: IPAddress, _ port: UInt16) throws(SystemError) {
-    try systemCall("bind", "\(address) port \(port)") { withSocketAddress(address, port) { CLinux.bind(socket, $0, $1) } }
+    try systemCall("bind", "\(address) port \(port)") {
+      withSocketAddress(address, port) { CLinux.bind(socket, $0, $1) }
+    }
   }
 
   static func connect(_ socket: Int32, _ address: IPAddress, _ port: UInt16) throws(SystemError) {
@@ -55,7 +58,7 @@ enum ProbeSocket {
     do throws(SystemError) {
       let count = try systemCall("recv") { recv(socket, &buffer, buffer.count, 0) }
       return Array(buffer[0..<count])
-    } catch where error.code == EAGAIN {
+    } catch  where error.code == EAGAIN {
       return nil
     }
   }
@@ -74,7 +77,7 @@ enum ProbeSocket {
         }
       }
       return (Array(buffer[0..<count]), sender)
-    } catch where error.code == EAGAIN {
+    } catch  where error.code == EAGAIN {
       return nil
     }
   }
@@ -100,7 +103,9 @@ enum ProbeSocket {
     var port: UInt16 = 0
     var scope: UInt32 = 0
     let count = nl_address_parts(&storage, &bytes, &port, &scope)
-    guard let address = IPAddress(bytes: bytes.prefix(Int(count))) else { throw SystemError("getsockname", EAFNOSUPPORT) }
+    guard let address = IPAddress(bytes: bytes.prefix(Int(count))) else {
+      throw SystemError("getsockname", EAFNOSUPPORT)
+    }
     return (address, port)
   }
 

@@ -30,7 +30,7 @@ final class Responder {
         return file
       }
       return Responder(isStream: kind == .tcp, file)
-    } catch where error.code == EADDRINUSE {
+    } catch  where error.code == EADDRINUSE {
       return nil
     }
   }

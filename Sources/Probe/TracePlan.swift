@@ -56,9 +56,9 @@ struct TracePlan {
     guard request.port <= UInt32(UInt16.max) else { throw TraceRefusal(reason: "port \(request.port) is too large") }
     let defaults: (port: UInt32, count: UInt32, timeout: UInt32) =
       switch kind {
-      case .icmp: (0, 3, 900)                 // decided within 1 s, captures included
-      case .udp: (33434, 3, 900)            // where traceroute begins
-      case .tcp: (80, 1, 3100)              // three SYNs leave within 3 s
+      case .icmp: (0, 3, 900)  // decided within 1 s, captures included
+      case .udp: (33434, 3, 900)  // where traceroute begins
+      case .tcp: (80, 1, 3100)  // three SYNs leave within 3 s
       }
     port = kind == .icmp ? 0 : UInt16(request.port == 0 ? defaults.port : request.port)
     count = min(Int(request.count == 0 ? defaults.count : request.count), Self.mostProbes)
@@ -70,7 +70,7 @@ struct TracePlan {
     fromNamespace = Self.namespace(pid)
     toNamespace = to.flatMap { pids[$0] }.map(Self.namespace)
     key = (0..<12).map { _ in UInt8.random(in: 0...255) }
-    firstSequence = UInt32.random(in: 0...UInt32.max) | 1   // odd with an even stride: never 0, which means "choose"
+    firstSequence = UInt32.random(in: 0...UInt32.max) | 1  // odd with an even stride: never 0, which means "choose"
   }
 
   static func namespace(_ pid: Int32) -> String { "/proc/\(pid)/ns/net" }

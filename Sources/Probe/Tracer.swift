@@ -42,8 +42,8 @@ public struct Tracer {
     guard plan.kind != .icmp, let namespace = plan.toNamespace else { return nil }
     do {
       return try Responder.open(plan.kind, namespace, plan.destination, plan.port)
-    } catch where error.code == EADDRNOTAVAIL || error.code == ENOENT {
-      return nil                            // not an address of that node after all, or it does not run
+    } catch  where error.code == EADDRNOTAVAIL || error.code == ENOENT {
+      return nil  // not an address of that node after all, or it does not run
     }
   }
 
@@ -127,7 +127,8 @@ public struct Tracer {
     let limit = EventLoop.clock() + max(50_000_000, 4 * quiet)
     var last = EventLoop.clock()
     while case let now = EventLoop.clock(), now < min(last + quiet, limit) {
-      var entries = [pollfd(fd: captures.descriptor, events: Int16(POLLIN), revents: 0)] + (responder?.descriptors ?? [])
+      var entries =
+        [pollfd(fd: captures.descriptor, events: Int16(POLLIN), revents: 0)] + (responder?.descriptors ?? [])
       var time = timespec(tv_sec: 0, tv_nsec: Int(min(min(last + quiet, limit) - now, 999_999_999)))
       ppoll(&entries, nfds_t(entries.count), &time, nil)
       responder?.step()
@@ -200,7 +201,8 @@ public struct Tracer {
     var blocks = [Int](repeating: -1, count: captures.targets.count)
     for (block, target) in opened.enumerated() { blocks[target] = block }
     var writer = PcapngWriter(
-      file.rawValue, PcapngSection(application: "netloom-probe", comment: proof.summary(from: plan.from, to: "\(plan.destination)")),
+      file.rawValue,
+      PcapngSection(application: "netloom-probe", comment: proof.summary(from: plan.from, to: "\(plan.destination)")),
       opened.map { index in
         let target = captures.targets[index]
         return PcapngWriter.Interface(

@@ -24,7 +24,8 @@ struct CaptureCommand: ParsableCommand {
   @Option(name: [.short, .long], help: ArgumentHelp("A pcap-filter expression.", valueName: "filter"))
   var filter: String?
 
-  @Option(name: [.short, .long], help: ArgumentHelp("The pcapng to write; - is stdout.", valueName: "file"),
+  @Option(
+    name: [.short, .long], help: ArgumentHelp("The pcapng to write; - is stdout.", valueName: "file"),
     completion: .file(extensions: ["pcapng"]))
   var write: String?
 

@@ -50,7 +50,7 @@ enum Labs {
     root.sweep()
     do {
       return try root.running(named: name)
-    } catch where name != nil {
+    } catch  where name != nil {
       let names = try root.labs().filter { $0.state == .running }.map(\.name)
       guard let name, let close = nearest(to: name, in: names) else { throw error }
       throw LabError(error.kind, error.message + "; did you mean \(close)?")

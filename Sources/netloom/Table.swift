@@ -18,10 +18,11 @@ struct Table {
 
   /// An empty cell shows as `-`.
   mutating func add(_ cells: String?...) {
-    rows.append(cells.map { cell in
-      guard let cell, !cell.isEmpty else { return "-" }
-      return cell
-    })
+    rows.append(
+      cells.map { cell in
+        guard let cell, !cell.isEmpty else { return "-" }
+        return cell
+      })
   }
 
   func lines(indent: String = "", palette: Palette) -> [String] {

@@ -73,7 +73,8 @@ import Testing
 
   /// Configured hold and keepalive, offered hold → agreed (RFC 4271 sections 4.2 and 4.4).
   @Test(arguments: [
-    (UInt16(90), UInt16(0), UInt16(180), UInt16(90), UInt16(30)), (90, 0, 9, 9, 3), (9, 3, 90, 9, 3), (90, 60, 90, 90, 30),
+    (UInt16(90), UInt16(0), UInt16(180), UInt16(90), UInt16(30)), (90, 0, 9, 9, 3), (9, 3, 90, 9, 3),
+    (90, 60, 90, 90, 30),
     (90, 10, 90, 90, 10), (90, 0, 0, 0, 0), (0, 5, 90, 0, 0), (90, 0, 4, 4, 1),
   ])
   func theSmallerHoldTimeHolds(hold: UInt16, keepalive: UInt16, offered: UInt16, agreed: UInt16, interval: UInt16) {

@@ -28,13 +28,13 @@ enum Frames {
   }
 
   static func tcp(flags: UInt8, options: [UInt8] = [], data: [UInt8] = []) -> [UInt8] {
-    [0x9C, 0x40, 0, 80, 0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07, 0x08]   // 40000 > 80, seq, ack
+    [0x9C, 0x40, 0, 80, 0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07, 0x08]  // 40000 > 80, seq, ack
       + [UInt8(20 + options.count) << 2, flags, 0xFF, 0xFF, 0, 0, 0, 0] + options + data
   }
 
   static func udp(_ data: [UInt8], length: UInt16? = nil) -> [UInt8] {
     let length = length ?? UInt16(8 + data.count)
-    return [0x30, 0x39, 0, 53, UInt8(length >> 8), UInt8(length & 255), 0, 0] + data   // 12345 > 53
+    return [0x30, 0x39, 0, 53, UInt8(length >> 8), UInt8(length & 255), 0, 0] + data  // 12345 > 53
   }
 
   static func icmp(_ type: UInt8, _ code: UInt8, _ body: [UInt8]) -> [UInt8] { [type, code, 0, 0, 0, 7, 0, 9] + body }

@@ -35,7 +35,8 @@ import Testing
 
   @Test("the length of TCP data is what was sent, not what the snapshot kept")
   func snapshot() throws {
-    let whole = Frames.ethernet(0x0800, Frames.ipv4(6, Frames.tcp(flags: 0x10, data: [UInt8](repeating: 1, count: 900))))
+    let whole = Frames.ethernet(
+      0x0800, Frames.ipv4(6, Frames.tcp(flags: 0x10, data: [UInt8](repeating: 1, count: 900))))
     let packet = try #require(Packet(Array(whole.prefix(100)), wireLength: whole.count))
     guard case .tcp(let header) = packet.transport else { return #expect(Bool(false)) }
     #expect(header.length == 900)
@@ -113,10 +114,13 @@ import Testing
 
   private static let samples: [[UInt8]] = [
     Frames.ethernet(
-      0x0800, Frames.ipv4(6, Frames.tcp(flags: 2, options: [2, 4, 5, 0xB4], data: [1, 2, 3]), options: [0x94, 4, 0, 0])),
+      0x0800,
+      Frames.ipv4(6, Frames.tcp(flags: 2, options: [2, 4, 5, 0xB4], data: [1, 2, 3]), options: [0x94, 4, 0, 0])),
     Frames.ethernet(0x0800, Frames.ipv4(17, Frames.udp([1, 2, 3]))),
     Frames.ethernet(0x0800, Frames.ipv4(1, Frames.icmp(11, 0, Frames.ipv4(6, Frames.tcp(flags: 2))))),
-    Frames.ethernet(0x86DD, Frames.ipv6(0, [60, 0, 1, 4, 0, 0, 0, 0, 44, 0, 0, 0, 0, 0, 0, 0, 17, 0, 0, 1, 0, 0, 0, 1] + Frames.udp([1]))),
+    Frames.ethernet(
+      0x86DD,
+      Frames.ipv6(0, [60, 0, 1, 4, 0, 0, 0, 0, 44, 0, 0, 0, 0, 0, 0, 0, 17, 0, 0, 1, 0, 0, 0, 1] + Frames.udp([1]))),
     Frames.ethernet(0x86DD, Frames.ipv6(58, Frames.icmp(1, 4, Frames.ipv6(6, Frames.tcp(flags: 2))))),
     Frames.ethernet(0x8100, [0, 5, 0x08, 0x00] + Frames.ipv4(17, Frames.udp([1, 2, 3]))),
   ]

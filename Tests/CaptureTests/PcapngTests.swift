@@ -85,14 +85,18 @@ import Testing
     try write(path)
     let fields = try output(
       "/usr/bin/tshark",
-      ["-r", path, "-T", "fields", "-e", "frame.interface_name", "-e", "frame.time_epoch", "-e", "frame.packet_flags_direction",
-       "-e", "frame.comment", "-E", "separator=|"])
+      [
+        "-r", path, "-T", "fields", "-e", "frame.interface_name", "-e", "frame.time_epoch", "-e",
+        "frame.packet_flags_direction",
+        "-e", "frame.comment", "-E", "separator=|",
+      ])
     #expect(fields.status == 0)
     let lines = fields.text.split(separator: "\n").filter { $0.contains("|") }.map(String.init)
-    #expect(lines == [
-      "h1:eth1|1700000000.123456789|0x00000002|", "r1:eth0|1700000000.123456790|0x00000001|hop 1",
-      "h1:eth1|1700000000.123456791|0x00000002|",
-    ])
+    #expect(
+      lines == [
+        "h1:eth1|1700000000.123456789|0x00000002|", "r1:eth0|1700000000.123456790|0x00000001|hop 1",
+        "h1:eth1|1700000000.123456791|0x00000002|",
+      ])
     let malformed = try output("/usr/bin/tshark", ["-r", path, "-Y", "_ws.malformed"])
     #expect(!malformed.text.contains("UDP") && malformed.status == 0)
     let info = try output("/usr/bin/capinfos", ["-A", path])

@@ -11,8 +11,10 @@ import Testing
     router.fib.set(try net("2001:db8::/32"), to: 3, nextHops: Router.nextHops6)
     router.fib.commit(version: 17)
     #expect(router.fib.acknowledgedVersion == 17 && router.fib.isIdle && router.fib.routeCount == 2)
-    #expect(try router.output("ip route show proto bgp").contains("198.51.100.0/24 nhid 1 via 10.7.0.2 dev v0 metric 20"))
-    #expect(try router.output("ip -6 route show proto bgp").contains("2001:db8::/32 nhid 2 via fd07::3 dev v0 metric 1044"))
+    #expect(
+      try router.output("ip route show proto bgp").contains("198.51.100.0/24 nhid 1 via 10.7.0.2 dev v0 metric 20"))
+    #expect(
+      try router.output("ip -6 route show proto bgp").contains("2001:db8::/32 nhid 2 via fd07::3 dev v0 metric 1044"))
     router.fib.set(try net("198.51.100.0/24"), to: FIB.noSet, nextHops: Router.nextHops)
     router.fib.commit(version: 18)
     #expect(router.fib.acknowledgedVersion == 18)
@@ -27,7 +29,8 @@ import Testing
     router.fib.set(try net("203.0.113.0/24"), to: 45, nextHops: Router.nextHops6)
     router.fib.commit(version: 1)
     let shown = try router.output("ip route show proto bgp")
-    #expect(shown.contains("nexthop via 10.7.0.2 dev v0 weight 1") && shown.contains("nexthop via 10.7.0.3 dev v0 weight 1"))
+    #expect(
+      shown.contains("nexthop via 10.7.0.2 dev v0 weight 1") && shown.contains("nexthop via 10.7.0.3 dev v0 weight 1"))
     #expect(shown.contains("via inet6 fd07::4 dev v0") && shown.contains("via inet6 fd07::5 dev v0"))
     router.fib.set(try net("198.51.100.0/24"), to: FIB.noSet, nextHops: Router.nextHops)
     router.fib.set(try net("203.0.113.0/24"), to: FIB.noSet, nextHops: Router.nextHops)
@@ -68,7 +71,8 @@ import Testing
     #expect(try router.output("ip route show proto bgp via 10.8.0.3 dev v1 | wc -l") == "500\n")
 
     // From one way to two: the kernel wants a new object, the routes are written again.
-    router.underlay.set(loopback, [.init(gateway: try ip("10.7.0.2"), link: 7), .init(gateway: try ip("10.8.0.3"), link: 8)])
+    router.underlay.set(
+      loopback, [.init(gateway: try ip("10.7.0.2"), link: 7), .init(gateway: try ip("10.8.0.3"), link: 8)])
     router.fib.setUnderlay(router.underlay)
     router.settle()
     #expect(try router.output("ip route show proto bgp | grep -c 'nexthop via'") == "1000\n")
@@ -142,7 +146,8 @@ import Testing
     router.fib.setUnderlay(router.underlay)
     router.fib.set(try net("198.51.100.0/24"), to: 1, nextHops: { _ in [stranger] })
     router.fib.commit(version: 1)
-    #expect(router.events.contains { $0.contains("nexthop 1: RTM_NEWNEXTHOP") && $0.contains("Nexthop has invalid gateway") })
+    #expect(
+      router.events.contains { $0.contains("nexthop 1: RTM_NEWNEXTHOP") && $0.contains("Nexthop has invalid gateway") })
     #expect(router.events.contains { $0.contains("198.51.100.0/24: RTM_NEWROUTE") })
     #expect(router.fib.acknowledgedVersion == 1)
     _ = try router.output("ip addr add 10.99.0.2/24 dev v0")
@@ -153,7 +158,9 @@ import Testing
 
   @Test func `an earlier process's routes stay until confirmed or swept`() throws {
     let router = try Router()
-    for index in 0..<3 { router.fib.set(Router.prefix(index), to: UInt32(index == 2 ? 34 : 2), nextHops: Router.nextHops) }
+    for index in 0..<3 {
+      router.fib.set(Router.prefix(index), to: UInt32(index == 2 ? 34 : 2), nextHops: Router.nextHops)
+    }
     router.fib.set(try net("2001:db8::/32"), to: 2, nextHops: Router.nextHops6)
     router.fib.commit(version: 9)
     let successor = try FIB(in: router.namespace)

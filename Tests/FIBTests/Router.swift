@@ -63,7 +63,9 @@ final class Router {
 
   static func nextHops6(_ set: UInt32) -> [IPAddress] {
     let link: UInt64 = set > 1000 ? 8 : 7
-    return String(set % 1000).utf8.map { .v6(IPv6Address(high: 0xFD00_0000_0000_0000 | link << 48, low: UInt64($0 - 48))) }
+    return String(set % 1000).utf8.map {
+      .v6(IPv6Address(high: 0xFD00_0000_0000_0000 | link << 48, low: UInt64($0 - 48)))
+    }
   }
 
   /// Waits until the kernel has everything; no longer than ten seconds.

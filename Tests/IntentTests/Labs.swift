@@ -4,7 +4,9 @@ import Testing
 import Topology
 
 /// Resolves a topology that is known to be right.
-func lab(_ yaml: String, in directory: String = "/base", sourceLocation: SourceLocation = #_sourceLocation) throws -> ResolvedLab {
+func lab(_ yaml: String, in directory: String = "/base", sourceLocation: SourceLocation = #_sourceLocation) throws
+  -> ResolvedLab
+{
   let parsed = TopologyFile.parse(text: yaml, file: "lab.yaml", baseDirectory: directory)
   return try #require(parsed.value, "\(parsed.diagnostics)", sourceLocation: sourceLocation)
 }

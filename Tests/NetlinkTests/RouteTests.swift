@@ -36,7 +36,10 @@ import Testing
         kind: kind, protocol: .netloomIGP, metric: metric)
     }
     let all: [(Route?, String, [String])] = [
-      (route("198.51.100.0/24", [("10.7.0.2", 1)], metric: 50), "ip route", ["via 10.7.0.2 dev v0 proto ospf metric 50"]),
+      (
+        route("198.51.100.0/24", [("10.7.0.2", 1)], metric: 50), "ip route",
+        ["via 10.7.0.2 dev v0 proto ospf metric 50"]
+      ),
       (route("2001:db8:1::/48", [("fd07::2", 1)]), "ip -6 route", ["via fd07::2 dev v0 proto ospf metric 1024"]),
       (route("203.0.113.0/24", [("fd07::2", 1)]), "ip route", ["via inet6 fd07::2 dev v0 proto ospf"]),
       (
@@ -53,7 +56,10 @@ import Testing
       ),
       (route("10.99.0.0/16", [(nil, 1)]), "ip route", ["dev v0 proto ospf scope link"]),
       (route("203.0.114.0/24", [], kind: .unreachable), "ip route", ["unreachable 203.0.114.0/24 proto ospf"]),
-      (route("2001:db8:3::/48", [], kind: .unreachable), "ip -6 route", ["unreachable 2001:db8:3::/48 dev lo proto ospf"]),
+      (
+        route("2001:db8:3::/48", [], kind: .unreachable), "ip -6 route",
+        ["unreachable 2001:db8:3::/48 dev lo proto ospf"]
+      ),
       (route("203.0.115.0/24", [], kind: .blackhole), "ip route", ["blackhole 203.0.115.0/24 proto ospf"]),
     ]
     return all.compactMap { entry in entry.0.map { ($0, entry.1, entry.2) } }
@@ -91,7 +97,8 @@ import Testing
           id: NexthopID(rawValue: 9), target: .group([.init(NexthopID(rawValue: 1))]), family: nil))
       batch.setRoute(prefix, nexthop: NexthopID(rawValue: 9), protocol: .bgp)
     }
-    #expect(try Kernel.output(of: "ip route show \(prefix)", in: pair.a).contains("nhid 9 via 10.7.0.2 dev v0 proto bgp"))
+    #expect(
+      try Kernel.output(of: "ip route show \(prefix)", in: pair.a).contains("nhid 9 via 10.7.0.2 dev v0 proto bgp"))
     let group = Nexthop(
       id: NexthopID(rawValue: 9),
       target: .group([.init(NexthopID(rawValue: 1), weight: 300), .init(NexthopID(rawValue: 2), weight: 5)]),

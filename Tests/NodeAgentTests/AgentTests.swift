@@ -75,9 +75,10 @@ import Testing
     _ = try node.controller.hello()
     let routes = [try route("198.51.100.0/24", ["10.7.0.2@eth1"]), try route("2001:db8::/32", ["fd07::2@eth1"])]
     #expect(try node.controller.desire(1, routes: routes).error.isEmpty)
-    for command in ["ip route del 198.51.100.0/24", "ip -6 route del 2001:db8::/32",
-      "ip route replace 198.51.100.0/24 via 10.8.0.9 proto static"]
-    {
+    for command in [
+      "ip route del 198.51.100.0/24", "ip -6 route del 2001:db8::/32",
+      "ip route replace 198.51.100.0/24 via 10.8.0.9 proto static",
+    ] {
       _ = try node.output(command)
       try node.wait("ip route; ip -6 route") {
         $0.contains("198.51.100.0/24 via 10.7.0.2 dev eth1") && $0.contains("2001:db8::/32 via fd07::2 dev eth1")

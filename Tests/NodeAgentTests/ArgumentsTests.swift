@@ -4,7 +4,8 @@ import Testing
 
 @Suite struct ArgumentsTests {
   @Test func `the command line of a lab and of a standalone speaker`() throws {
-    let lab = try #require(NodeProgram.Arguments(["--run", "/run/x", "--node", "r1", "--listen", "3,4", "--restarted"]))
+    let lab = try #require(
+      NodeProgram.Arguments(["--run", "/run/x", "--node", "r1", "--listen", "3,4", "--restarted"]))
     #expect(lab.mode == .lab(directory: "/run/x", node: "r1") && lab.listeners == [3, 4])
     let alone = try #require(NodeProgram.Arguments(["--standalone", "f.pb", "--", "netloom", "lower", "--run"]))
     #expect(alone.mode == .standalone(file: "f.pb", reloadCommand: ["netloom", "lower", "--run"]))

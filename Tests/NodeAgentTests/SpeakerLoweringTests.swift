@@ -80,7 +80,11 @@ import Testing
               }
             ]
             statement.match.asPaths = ["^65001_"]
-            statement.match.communities = [NLCommunityPattern.with { $0.high = 65001; $0.anyLow = true }]
+            statement.match.communities = [
+              NLCommunityPattern.with {
+                $0.high = 65001; $0.anyLow = true
+              }
+            ]
             statement.match.origins = [.originLocal]
             statement.set.localPref = 0
             statement.set.prependTimes = 3
@@ -100,7 +104,15 @@ import Testing
   @Test func `what cannot be is refused with its name`() throws {
     let cases: [(NLSpeakerConfig, String)] = [
       (config { $0.asn = 0 }, ""),
-      (config { $0.networks = [NLPrefix.with { $0.address = .init([10, 0, 0, 1]); $0.length = 8 }] }, "networks"),
+      (
+        config {
+          $0.networks = [
+            NLPrefix.with {
+              $0.address = .init([10, 0, 0, 1]); $0.length = 8
+            }
+          ]
+        }, "networks"
+      ),
       (try config { $0.neighbors = [try neighbor { $0.address = .init([1, 2, 3]) }] }, "neighbor isp1"),
       (try config { $0.neighbors = [try neighbor { $0.importPolicy = "nowhere" }] }, "neighbor isp1"),
       (try config { $0.neighbors = [try neighbor { $0.hold = 2 }] }, "neighbor isp1"),

@@ -57,7 +57,8 @@ struct EndpointTests {
     let status = try await api.client.status()
     #expect(status.lab == "pair")
     #expect(status.nodes.map(\.name) == ["customer", "isp1"])
-    #expect(status.sessions.map { "\($0.node) \($0.neighbor) \($0.state)" } == ["customer isp1 idle", "isp1 customer idle"])
+    #expect(
+      status.sessions.map { "\($0.node) \($0.neighbor) \($0.state)" } == ["customer isp1 idle", "isp1 customer idle"])
     #expect(!status.converged)
     let convergence = try await api.client.converged(within: .milliseconds(20))
     #expect(convergence.reasons == ["the machine is still building the lab"])

@@ -20,7 +20,9 @@ import Testing
       ])
   }
 
-  private func send(_ scene: inout Scene, seq: UInt32, ack: UInt32, _ flags: UInt8, length: Int = 0, over: [String]? = nil) {
+  private func send(
+    _ scene: inout Scene, seq: UInt32, ack: UInt32, _ flags: UInt8, length: Int = 0, over: [String]? = nil
+  ) {
     scene.travel(
       over ?? there, .tcp(seq: seq, ack: ack, flags: flags, length: length), scene.address("h1"), scene.address("web"))
   }
@@ -55,7 +57,7 @@ import Testing
   @Test("a retransmission is a second copy: the first was lost, the path is whole")
   func retransmission() {
     var scene = lab()
-    send(&scene, seq: 1000, ack: 0, Self.syn, over: [there[0]])   // dropped by a
+    send(&scene, seq: 1000, ack: 0, Self.syn, over: [there[0]])  // dropped by a
     scene.clock += 1_000_000
     handshake(&scene)
     let proof = scene.prove(flow(scene))
@@ -74,7 +76,8 @@ import Testing
     let (h1, web) = (scene.address("h1"), scene.address("web"))
     func see(_ place: String, _ link: [String], _ seq: UInt32, _ length: Int, ttl: UInt8) {
       scene.see(
-        place, from: link[0], to: link[1], .tcp(seq: seq, ack: 9001, flags: Self.ack, length: length), h1, web, ttl: ttl)
+        place, from: link[0], to: link[1], .tcp(seq: seq, ack: 9001, flags: Self.ack, length: length), h1, web, ttl: ttl
+      )
     }
     // One record of 3000 bytes leaves h1, two arrive at a, and they leave it as three.
     see("h1:eth1", ["h1:eth1", "a:eth0"], 1001, 3000, ttl: 64)
@@ -121,7 +124,8 @@ import Testing
     var scene = lab()
     handshake(&scene)
     send(&scene, seq: 800_000_000, ack: 700_000_000, Self.ack, length: 100, over: [there[1]])
-    send(&scene, seq: 800_000_000, ack: 9001, Self.ack, length: 100, over: [there[1]])   // one number near ours by chance
+    // one number near ours by chance
+    send(&scene, seq: 800_000_000, ack: 9001, Self.ack, length: 100, over: [there[1]])
     send(&scene, seq: 1001, ack: 700_000_000, Self.ack, length: 100, over: [there[1]])
     let proof = scene.prove(flow(scene))
     #expect(proof.undecidedBecause == nil && proof.forward.packets == 2)

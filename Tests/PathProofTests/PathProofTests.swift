@@ -68,7 +68,8 @@ import Testing
   @Test("a packet dropped by a router: unreachable, forward names who saw it, return is empty")
   func dropped() {
     var scene = Self.lab()
-    scene.travel(Array(Self.long.prefix(2)), .echo(type: 8, nonce: Scene.nonce(0)), scene.address("h1"), scene.address("web"))
+    scene.travel(
+      Array(Self.long.prefix(2)), .echo(type: 8, nonce: Scene.nonce(0)), scene.address("h1"), scene.address("web"))
     let proof = scene.prove(echoFlow(scene, answered: false))
     #expect(!proof.reachable)
     #expect(proof.undecidedBecause == nil)
@@ -101,7 +102,8 @@ import Testing
     #expect(proof.forward.path == ["h1", "a", "b", "c", "web"])
     #expect(
       proof.forward.paths == [
-        CountedPath(path: ["h1", "a", "b", "c", "web"], packets: 2), CountedPath(path: ["h1", "a", "c", "web"], packets: 1),
+        CountedPath(path: ["h1", "a", "b", "c", "web"], packets: 2),
+        CountedPath(path: ["h1", "a", "c", "web"], packets: 1),
       ])
     #expect(proof.symmetric == .no)
     #expect(proof.undecidedBecause == nil)

@@ -54,7 +54,8 @@ struct Scene {
   static func bytes(_ value: UInt16) -> [UInt8] { withUnsafeBytes(of: value.bigEndian) { Array($0) } }
 
   static func ip(
-    _ body: Body, _ source: IPv4Address, _ destination: IPv4Address, ttl: UInt8, sourcePort: UInt16, destinationPort: UInt16
+    _ body: Body, _ source: IPv4Address, _ destination: IPv4Address, ttl: UInt8, sourcePort: UInt16,
+    destinationPort: UInt16
   ) -> (bytes: [UInt8], wire: Int) {
     let proto: UInt8
     let payload: [UInt8]
@@ -62,7 +63,9 @@ struct Scene {
     switch body {
     case .echo(let type, let nonce): (proto, payload) = (1, [type, 0, 0, 0, 0, 1, 0, 1] + nonce)
     case .udp(let nonce, let way):
-      (proto, payload) = (17, bytes(sourcePort) + bytes(destinationPort) + bytes(UInt16(25)) + [0, 0] + nonce + [way.rawValue])
+      (proto, payload) = (
+        17, bytes(sourcePort) + bytes(destinationPort) + bytes(UInt16(25)) + [0, 0] + nonce + [way.rawValue]
+      )
     case .tcp(let seq, let ack, let flags, let length):
       proto = 6
       payload = bytes(sourcePort) + bytes(destinationPort) + bytes(seq) + bytes(ack) + [0x50, flags, 1, 0, 0, 0, 0, 0]

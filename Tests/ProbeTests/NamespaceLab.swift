@@ -52,7 +52,7 @@ final class NamespaceLab {
     for node in nodes {
       while (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/\(pid(node))/ns/net")) ?? own == own {
         if Date() > limit { throw Failure(text: "no namespace for \(node)") }
-        usleep(500)
+        usleep(500)  // poll
       }
     }
   }
@@ -61,7 +61,8 @@ final class NamespaceLab {
     var script = "set -e\n"
     for (index, link) in links.enumerated() {
       let (a, b) = (link[0], link[1])
-      script += "ip link add \(a.interface) netns \(pid(a.node)) type veth peer name \(b.interface) netns \(pid(b.node))\n"
+      script +=
+        "ip link add \(a.interface) netns \(pid(a.node)) type veth peer name \(b.interface) netns \(pid(b.node))\n"
       for (side, end) in link.enumerated() {
         let enter = "nsenter --net=/proc/\(pid(end.node))/ns/net"
         script += """

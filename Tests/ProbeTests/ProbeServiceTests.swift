@@ -25,7 +25,9 @@ private final class ScriptedController {
 
   func accept() throws {
     try wait(listener.rawValue)
-    guard let accepted = try UnixSocket.accept(listener.rawValue) else { throw NamespaceLab.Failure(text: "no connection") }
+    guard let accepted = try UnixSocket.accept(listener.rawValue) else {
+      throw NamespaceLab.Failure(text: "no connection")
+    }
     connection = accepted.release()
     reader = FrameReader()
   }
@@ -78,7 +80,8 @@ extension NamespaceTests {
       #expect(hello.role == .probe && hello.name == "m1" && hello.pid == getpid())
       let protocols: [UInt64: NLProtocol] = [5: .icmp, 6: .tcp, 7: .udp]
       for (number, proto) in protocols {
-        try controller.ask(number, lab.request("h1", "web", lab.address("web:eth1"), proto, port: UInt32(7000 + number)))
+        try controller.ask(
+          number, lab.request("h1", "web", lab.address("web:eth1"), proto, port: UInt32(7000 + number)))
       }
       var nonsense = lab.request("nobody", "web", lab.address("web:eth1"))
       nonsense.nodes = []

@@ -260,7 +260,9 @@ extension NamespaceTests {
       defer { dump.terminate() }
       // tcpdump captures when its socket is bound to an interface.
       let limit = Date().addingTimeInterval(10)
-      while try lab.run("b", "cat /proc/net/packet").split(separator: "\n").count < 2, Date() < limit { usleep(1000) }
+      while try lab.run("b", "cat /proc/net/packet").split(separator: "\n").count < 2, Date() < limit {
+        usleep(1000)  // poll
+      }
       let reply = trace(lab.request("h1", "web", lab.address("web:eth1")))
       #expect(reply.reachable && reply.undecidedBecause == "")
       #expect(reply.forward.path == ["h1", "a", "b", "c", "web"])
@@ -342,11 +344,13 @@ extension NamespaceTests {
       let limit = Date().addingTimeInterval(10)
       for node in ["h1", "web"] {
         while try lab.run(node, "cat /proc/net/packet").split(separator: "\n").count < 2, Date() < limit {
-          usleep(1000)
+          usleep(1000)  // poll
         }
       }
       try lab.run("h1", "ping -q -c 20 -i 0.01 \(lab.address("web:eth1"))")
-      while !capture.isFinished, Date() < limit { usleep(10_000) }
+      while !capture.isFinished, Date() < limit {
+        usleep(10_000)  // poll
+      }
       let file = try PcapngFile(Array(Data(contentsOf: URL(fileURLWithPath: path))))
       #expect(file.interfaces.map(\.name) == ["h1:eth1", "web:eth1"])
       #expect(file.interfaces[0].description == "the client" && file.interfaces[0].filter == "icmp")

@@ -90,7 +90,9 @@ final class SleepClock: Clock {
   private let time = Mutex(Instant(offset: .zero))
   var now: Instant { time.withLock { $0 } }
   var minimumResolution: Duration { .nanoseconds(1) }
-  func sleep(until deadline: Instant, tolerance: Duration?) { time.withLock { $0 = max($0, deadline) } }
+  func sleep(until deadline: Instant, tolerance: Duration?) {  // poll: a clock of the test's own
+    time.withLock { $0 = max($0, deadline) }
+  }
 }
 
 /// The lab of the pictures in these tests, with whatever tests are given.

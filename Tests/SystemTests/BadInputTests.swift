@@ -7,7 +7,11 @@ import Testing
     "a broken file is refused with its place and nothing is started",
     arguments: [
       ("unknown-key", "name: x\ntopology:\n  nodes:\n    a: {kind: router, azn: 65001}\n", ":4:", "asn"),
-      ("unknown-node", "name: x\ntopology:\n  nodes:\n    alpha: {kind: host}\n  links:\n    - {endpoints: [alpha, alfa]}\n", ":6:", "alpha"),
+      (
+        "unknown-node",
+        "name: x\ntopology:\n  nodes:\n    alpha: {kind: host}\n  links:\n    - {endpoints: [alpha, alfa]}\n", ":6:",
+        "alpha"
+      ),
       ("reserved-asn", "name: x\ntopology:\n  nodes:\n    a: {kind: router, asn: 23456}\n", ":4:", "23456"),
       ("syntax", "name: x\ntopology: {nodes: [\n", ":", "error"),
       ("not-yet", "name: x\ntopology:\n  nodes:\n    a: {kind: pod}\n", ":4:", "not yet"),

@@ -48,7 +48,9 @@ enum Command {
     }
     try process.run()
     let collected = Collected()
-    let reader = Thread { collected.errors = errors.fileHandleForReading.readDataToEndOfFile(); collected.done.signal() }
+    let reader = Thread {
+      collected.errors = errors.fileHandleForReading.readDataToEndOfFile(); collected.done.signal()
+    }
     reader.start()
     let out = output.fileHandleForReading.readDataToEndOfFile()
     collected.done.wait()

@@ -37,7 +37,10 @@ import Testing
     _ = try bench.up(lab, Self.pair)
     for proto in ["icmp", "tcp", "udp"] {
       for family in ["ipv4", "ipv6"] {
-        var arguments = ["trace", "--lab", lab, "h1", "h2", "--proto", proto, "--family", family, "-o", "json", "--pcap", bench.directory]
+        var arguments = [
+          "trace", "--lab", lab, "h1", "h2", "--proto", proto, "--family", family, "-o", "json", "--pcap",
+          bench.directory,
+        ]
         if proto != "icmp" { arguments += ["--port", "4242"] }
         let run = try bench.netloom(arguments)
         try #require(run.exit == 0, "\(proto) \(family): \(run.errors)")
@@ -82,7 +85,9 @@ import Testing
     capture.waitUntilExit()
     #expect(capture.terminationStatus == 0)
     let info = try Command.run("capinfos", [file])
-    #expect(info.exit == 0 && info.output.contains("a:eth1") && info.output.contains("b:eth1"), "\(info.output)\(info.errors)")
+    #expect(
+      info.exit == 0 && info.output.contains("a:eth1") && info.output.contains("b:eth1"), "\(info.output)\(info.errors)"
+    )
     let types = try Command.run("tshark", ["-r", file, "-Y", "bgp", "-T", "fields", "-e", "bgp.type"]).output
     for type in ["1", "2", "3", "4"] {
       #expect(types.contains(type), "OPEN, UPDATE, NOTIFICATION and KEEPALIVE are there: \(types)")
@@ -101,9 +106,11 @@ import Testing
       var proto: String
     }
     let show = try bench.netloom(["show", "routes", "--lab", lab, "a", "-o", "json"])
-    let ours = try JSONDecoder().decode([Route].self, from: Data(show.output.utf8)).filter { $0.proto == "bgp" }.map(\.prefix)
+    let ours = try JSONDecoder().decode([Route].self, from: Data(show.output.utf8)).filter { $0.proto == "bgp" }.map(
+      \.prefix)
     let four = try bench.netloom(["exec", "--lab", lab, "a", "--", "ip", "-o", "route", "show", "proto", "bgp"]).output
-    let six = try bench.netloom(["exec", "--lab", lab, "a", "--", "ip", "-6", "-o", "route", "show", "proto", "bgp"]).output
+    let six = try bench.netloom(["exec", "--lab", lab, "a", "--", "ip", "-6", "-o", "route", "show", "proto", "bgp"])
+      .output
     let kernel = (four + six).split(separator: "\n").compactMap { $0.split(separator: " ").first.map(String.init) }
     #expect(Set(ours) == Set(kernel) && !kernel.isEmpty, "\(ours) \(kernel)")
     for what in ["bgp", "neighbors", "links"] {
@@ -122,7 +129,8 @@ import Testing
     #expect(lines.exit == 7 && lines.output == "out\n" && lines.errors == "err\n")
     #expect(try bench.netloom(["exec", "--lab", lab, "h1", "--", "sh", "-c", "kill -TERM $$"]).exit == 143)
     #expect(try bench.netloom(["exec", "--lab", lab, "h1", "--", "no-such-program"]).exit == 127)
-    #expect(try bench.netloom(["exec", "--lab", lab, "h1", "--", "getent", "hosts", "h2"]).output.contains("2001:db8:b::2"))
+    #expect(
+      try bench.netloom(["exec", "--lab", lab, "h1", "--", "getent", "hosts", "h2"]).output.contains("2001:db8:b::2"))
     #expect(try bench.netloom(["exec", "--lab", lab, "h1", "--", "ping", "-c1", "-W2", "h2"]).exit == 0)
     #expect(try bench.netloom(["exec", "--lab", lab, "h1", "--", "hostname"]).output == "h1\n")
     let nearest = try bench.netloom(["exec", "--lab", lab, "h3", "--", "true"])

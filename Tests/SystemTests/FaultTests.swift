@@ -46,8 +46,11 @@ import Testing
     #expect(
       try bench.eventually(3) {
         let run = try bench.netloom(["status", "--lab", lab, "-o", "json"])
-        guard run.exit == 0, let now = try? JSONDecoder().decode(Status.self, from: Data(run.output.utf8)) else { return false }
-        return now.converged && now.controller.pid != before.controller.pid && now.nodes.map(\.pid) == before.nodes.map(\.pid)
+        guard run.exit == 0, let now = try? JSONDecoder().decode(Status.self, from: Data(run.output.utf8)) else {
+          return false
+        }
+        return now.converged && now.controller.pid != before.controller.pid
+          && now.nodes.map(\.pid) == before.nodes.map(\.pid)
       }, "adopted")
   }
 
@@ -61,7 +64,8 @@ import Testing
     pinger.executableURL = URL(fileURLWithPath: Command.netloom)
     pinger.arguments = ["exec", "--lab", lab, "h1", "--", "sh", "-c", "ping -i 0.01 -c 200 198.51.100.2 > \(output)"]
     try pinger.run()
-    #expect(bench.eventually(5) { ((try? String(contentsOfFile: output, encoding: .utf8)) ?? "").contains("icmp_seq=10 ") })
+    #expect(
+      bench.eventually(5) { ((try? String(contentsOfFile: output, encoding: .utf8)) ?? "").contains("icmp_seq=10 ") })
     kill(status.controller.pid, SIGKILL)
     pinger.waitUntilExit()
     #expect(try String(contentsOfFile: output, encoding: .utf8).contains(" 0% packet loss"))
@@ -76,9 +80,13 @@ import Testing
     // The kernel's own record of what happens to a neighbor's routes while a's process dies and comes back.
     let monitor = Process()
     monitor.executableURL = URL(fileURLWithPath: Command.netloom)
-    monitor.arguments = ["exec", "--lab", lab, "b", "--", "sh", "-c", "exec timeout 20 ip -o monitor route > \(monitorLog)"]
+    monitor.arguments = [
+      "exec", "--lab", lab, "b", "--", "sh", "-c", "exec timeout 20 ip -o monitor route > \(monitorLog)",
+    ]
     try monitor.run()
-    let routes = { try bench.netloom(["exec", "--lab", lab, "a", "--", "ip", "-o", "route", "show", "proto", "bgp"]).output }
+    let routes = {
+      try bench.netloom(["exec", "--lab", lab, "a", "--", "ip", "-o", "route", "show", "proto", "bgp"]).output
+    }
     let held = try routes()
     #expect(held.contains("198.51.100.0/24"))
     let victim = try before.node("a").pid
@@ -94,7 +102,8 @@ import Testing
     monitor.terminate()
     monitor.waitUntilExit()
     let record = try String(contentsOfFile: monitorLog, encoding: .utf8)
-    #expect(!record.split(separator: "\n").contains { $0.hasPrefix("Deleted") && $0.contains("192.0.2.0/24") }, "\(record)")
+    #expect(
+      !record.split(separator: "\n").contains { $0.hasPrefix("Deleted") && $0.contains("192.0.2.0/24") }, "\(record)")
   }
 
   @Test("a taken name is refused, and replaced when asked")

@@ -145,12 +145,18 @@ import Testing
             addresses: [[10.9.0.1/24, "2001:db8:9::1/64"], [10.9.0.2/24, "2001:db8:9::2/64"]]
 
       """)
-    let exec = { (node: String, text: String) in try bench.netloom(["exec", "--lab", lab, node, "--", "sh", "-c", text]) }
+    let exec = { (node: String, text: String) in
+      try bench.netloom(["exec", "--lab", lab, node, "--", "sh", "-c", text])
+    }
     let log = { (try? exec("peer", "true").errors) ?? "" }
     // Towards us: the daemon's prefixes in our kernel.
-    #expect(try bench.eventually(30) { try exec("speaker", "ip route show 203.0.113.0/24").output.contains("via 10.9.0.2") }, "\(log())")
     #expect(
-      try bench.eventually(30) { try exec("speaker", "ip -6 route show 2001:db8:b::/48").output.contains("via 2001:db8:9::2") },
+      try bench.eventually(30) { try exec("speaker", "ip route show 203.0.113.0/24").output.contains("via 10.9.0.2") },
+      "\(log())")
+    #expect(
+      try bench.eventually(30) {
+        try exec("speaker", "ip -6 route show 2001:db8:b::/48").output.contains("via 2001:db8:9::2")
+      },
       "\(log())")
     // Towards the daemon: what the policy lets out, prepended once, and nothing else.
     let path = #"65001[ ,]+65001"#
@@ -200,11 +206,15 @@ import Testing
           - {endpoints: ["speaker:eth1", "peer:eth1"], addresses: [[10.9.0.1/24], [10.9.0.2/24]]}
 
       """)
-    let routes = { try bench.netloom(["exec", "--lab", lab, "speaker", "--", "ip", "route", "show", "proto", "bgp"]).output }
-    #expect(try bench.eventually(30) { try routes().contains("203.0.113.0/25") && routes().contains("203.0.113.128/25") })
+    let routes = {
+      try bench.netloom(["exec", "--lab", lab, "speaker", "--", "ip", "route", "show", "proto", "bgp"]).output
+    }
+    #expect(
+      try bench.eventually(30) { try routes().contains("203.0.113.0/25") && routes().contains("203.0.113.128/25") })
     let writer = try #require(FileHandle(forWritingAtPath: control))
     try writer.write(contentsOf: Data("withdraw route 203.0.113.0/25 next-hop 10.9.0.2\n".utf8))
-    #expect(try bench.eventually(30) { try !routes().contains("203.0.113.0/25") && routes().contains("203.0.113.128/25") })
+    #expect(
+      try bench.eventually(30) { try !routes().contains("203.0.113.0/25") && routes().contains("203.0.113.128/25") })
     try writer.close()
   }
 }

@@ -22,7 +22,11 @@ import Testing
     let peer = dump.output.trimmingCharacters(in: .whitespacesAndNewlines)
     try #require(!peer.isEmpty)
     let prepared = try Command.run(
-      "python3", ["\(Command.checkout)/Tests/SystemTests/Fixtures/replay.py", "prepare", "\(bench.directory)/all", peer, bench.directory])
+      "python3",
+      [
+        "\(Command.checkout)/Tests/SystemTests/Fixtures/replay.py", "prepare", "\(bench.directory)/all", peer,
+        bench.directory,
+      ])
     try #require(prepared.exit == 0, "\(prepared.errors)")
     let file = try bench.file(
       "speaker.yaml",
@@ -63,7 +67,9 @@ import Testing
       try bench.eventually(120) {
         try bench.netloom(["exec", "--lab", lab, "sink", "--", "birdc", "-r", "show", "route", "count"]).output
           .contains("\(count) of \(count) routes")
-      }, "\((try? bench.netloom(["exec", "--lab", lab, "sink", "--", "birdc", "-r", "show", "route", "count"]).output) ?? "")")
+      },
+      "\((try? bench.netloom(["exec", "--lab", lab, "sink", "--", "birdc", "-r", "show", "route", "count"]).output) ?? "")"
+    )
     let shown = try bench.netloom(
       ["exec", "--lab", lab, "sink", "--", "sh", "-c", "birdc -r show route all > \(bench.directory)/bird.txt"])
     #expect(shown.exit == 0)

@@ -25,8 +25,11 @@ final class Bench {
     guard ordinary else {
       return try Command.run(Command.netloom, arguments, in: directory, seconds: seconds)
     }
-    let prefix = ["--reuid=\(Command.ordinaryUser)", "--regid=\(Command.ordinaryUser)", "--clear-groups", "env", "TMPDIR=\(directory)",
-      "HOME=\(directory)", "-u", "XDG_RUNTIME_DIR"]
+    let prefix = [
+      "--reuid=\(Command.ordinaryUser)", "--regid=\(Command.ordinaryUser)", "--clear-groups", "env",
+      "TMPDIR=\(directory)",
+      "HOME=\(directory)", "-u", "XDG_RUNTIME_DIR",
+    ]
     return try Command.run("setpriv", prefix + [Command.netloom] + arguments, in: directory, seconds: seconds)
   }
 

@@ -4,7 +4,8 @@ import Testing
 /// Every topology of the product proves what it claims, by the exit code of its own tests.
 @Suite(.serialized) struct TopologyVerdictTests {
   static let holding = [
-    "dual-isp", "asymmetric-return", "inbound-steering", "transit-leak-fixed", "next-hop-self", "private-asn", "failover",
+    "dual-isp", "asymmetric-return", "inbound-steering", "transit-leak-fixed", "next-hop-self", "private-asn",
+    "failover",
     "peering-lan", "chain-200",
   ]
 
@@ -31,7 +32,11 @@ import Testing
     let capture = try #require(captures.first, "\(folder) holds a capture")
     // The second source: tshark must see one packet on both of the customer's links.
     let seen = try Command.run(
-      "tshark", ["-r", String(capture), "-Y", "ip.dst == 198.51.100.0/24 || ip.src == 198.51.100.0/24", "-T", "fields", "-e", "frame.interface_name"])
+      "tshark",
+      [
+        "-r", String(capture), "-Y", "ip.dst == 198.51.100.0/24 || ip.src == 198.51.100.0/24", "-T", "fields", "-e",
+        "frame.interface_name",
+      ])
     let interfaces = Set(seen.output.split(separator: "\n").map(String.init))
     #expect(interfaces.isSuperset(of: ["customer:eth1", "customer:eth2"]), "\(interfaces)")
   }
