@@ -80,7 +80,8 @@ import Testing
     capture.executableURL = URL(fileURLWithPath: Command.netloom)
     capture.arguments = ["capture", "--lab", lab, "a", "b", "-f", "tcp port 179", "-w", file, "--for", "6s"]
     try capture.run()
-    #expect(bench.eventually(5) { FileManager.default.fileExists(atPath: file) })
+    // The file's header is written when every interface is open.
+    #expect(bench.eventually(5) { ((try? Data(contentsOf: URL(fileURLWithPath: file)).count) ?? 0) > 0 })
     #expect(try bench.netloom(["fault", "--lab", lab, "reset-session", "a", "b"]).exit == 0)
     capture.waitUntilExit()
     #expect(capture.terminationStatus == 0)
@@ -166,7 +167,8 @@ import Testing
     let bench = try Bench()
     let run = try bench.netloom(["doctor"])
     #expect(run.exit == 0, "\(run.errors)")
-    for word in ["netem", "fq", "VRF"] { #expect(run.output.contains(word), "\(word)") }
-    #expect(try bench.netloom(["doctor", "-o", "json"]).output.hasPrefix("{") || run.output.hasPrefix("["))
+    for word in ["netem", "fq", "vrf"] { #expect(run.output.lowercased().contains(word), "\(word)") }
+    let json = try bench.netloom(["doctor", "-o", "json"]).output
+    #expect((try? JSONSerialization.jsonObject(with: Data(json.utf8))) != nil)
   }
 }

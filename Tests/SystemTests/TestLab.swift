@@ -26,9 +26,9 @@ final class Bench {
       return try Command.run(Command.netloom, arguments, in: directory, seconds: seconds)
     }
     let prefix = [
-      "--reuid=\(Command.ordinaryUser)", "--regid=\(Command.ordinaryUser)", "--clear-groups", "env",
-      "TMPDIR=\(directory)",
-      "HOME=\(directory)", "-u", "XDG_RUNTIME_DIR",
+      "--reuid=\(Command.ordinaryUser)", "--regid=\(Command.ordinaryUser)", "--clear-groups", "env", "-u",
+      "XDG_RUNTIME_DIR", "TMPDIR=\(directory)",
+      "HOME=\(directory)",
     ]
     return try Command.run("setpriv", prefix + [Command.netloom] + arguments, in: directory, seconds: seconds)
   }
