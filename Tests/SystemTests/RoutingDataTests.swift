@@ -36,7 +36,7 @@ import Testing
       fib: false
       neighbors:
         - {name: feed, address: 10.9.0.2, asn: 65002, families: [ipv4], import: accept, export: reject}
-        - {name: bird, address: 10.9.1.2, asn: 65003, families: [ipv4], import: reject, export: accept}
+        - {name: bird, address: 10.9.1.2, asn: 4200000003, families: [ipv4], import: reject, export: accept}
 
       """)
     _ = try bench.file(
@@ -44,7 +44,7 @@ import Testing
       """
       router id 10.9.1.2;
       protocol device {}
-      protocol bgp s { local as 65003; neighbor 10.9.1.1 as 65001; connect delay time 1; connect retry time 1; ipv4 { import all; export none; }; }
+      protocol bgp upstream { local as 4200000003; neighbor 10.9.1.1 as 65001; connect delay time 1; connect retry time 1; ipv4 { import all; export none; }; }
 
       """)
     _ = try bench.up(
@@ -54,7 +54,7 @@ import Testing
         nodes:
           speaker: {kind: host, cmd: ["exec \(Command.netloom) speaker \(file)"]}
           feed: {kind: host, cmd: ["exec python3 \(Command.checkout)/Tests/SystemTests/Fixtures/replay.py feed \(bench.directory) 10.9.0.1 65002"]}
-          sink: {kind: bird, asn: 65003, config: bird.conf}
+          sink: {kind: bird, asn: 4200000003, config: bird.conf}
         links:
           - {endpoints: ["speaker:eth1", "feed:eth1"], addresses: [[10.9.0.1/24], [10.9.0.2/24]]}
           - {endpoints: ["speaker:eth2", "sink:eth1"], addresses: [[10.9.1.1/24], [10.9.1.2/24]]}

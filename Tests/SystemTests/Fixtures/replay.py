@@ -54,6 +54,8 @@ def prepare(dump, peer, out):
             attributes += attribute(0x40, 3, socket.inet_aton("10.9.0.2")) + attribute(0x80, 4, struct.pack("!I", int(med)))
             if atomic == "AG":
                 attributes += attribute(0x40, 6, b"")
+            if aggregator.startswith('0 '):
+                aggregator = ''  # RFC 7607: AS 0 is discarded; it is not sent on
             if aggregator:
                 asn, address = aggregator.split()
                 attributes += attribute(0xC0, 7, struct.pack("!I", int(asn)) + socket.inet_aton(address))
@@ -66,7 +68,7 @@ def prepare(dump, peer, out):
                 body = struct.pack("!HH", 0, len(attributes)) + attributes + b"".join(map(nlri, part))
                 feed.write(b"\xff" * 16 + struct.pack("!HB", 19 + len(body), 2) + body)
             for prefix in prefixes:
-                expected.write(f"{prefix}|{('65001 65002 ' + text).strip()}|{origin.capitalize() if origin != 'IGP' else 'IGP'}"
+                expected.write(f"{prefix}|{('65001 65002 ' + text).strip()}|{origin.capitalize() if origin == 'INCOMPLETE' else origin}"
                                f"|{' '.join(sorted(f'({int(a)},{int(b)})' for a, b in set(map(tuple, pairs))))}|{aggregator}\n")
 
 
