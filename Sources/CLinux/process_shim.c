@@ -52,6 +52,31 @@ ssize_t nl_receive_descriptors(int sock, void *bytes, size_t count, int *fds, in
 
 pid_t nl_fork(void) { return fork(); }
 
+pid_t nl_fork_orphan(void) {
+  // A process in between, on this stack and in this memory (vfork), that forks and ends: what it forked is an orphan by
+  // the time vfork returns here. libc's fork, so that the new process has a libc that knows its own thread id.
+  volatile pid_t orphan = -1;
+  volatile int code = 0;
+  pid_t between = vfork();
+  if (between < 0) return -1;
+  if (between == 0) {
+    pid_t pid = fork();
+    if (pid == 0) return 0;
+    orphan = pid;
+    code = errno;
+    _exit(0);
+  }
+  while (waitpid(between, NULL, 0) < 0 && errno == EINTR) {}
+  errno = code;
+  return orphan;
+}
+
+void nl_set_title(char *start, size_t room, const char *title) {
+  if (room == 0) return;
+  strncpy(start, title, room - 1);
+  start[room - 1] = 0;
+}
+
 pid_t nl_fork_paused(int net, const char *name) {
   // The bare system call: no atfork handlers, and the child returns into this frame on its copy of the stack. The
   // descriptor table is shared at first, so that close_range need not close the copies of thousands one by one.

@@ -48,9 +48,11 @@ public enum UnixSocket {
   }
 
   /// A connected pair as raw numbers; the caller owns both.
-  public static func pair(nonBlocking: Bool = true) throws(SystemError) -> (Int32, Int32) {
+  /// - Parameter packets: messages keep their boundaries (SOCK_SEQPACKET).
+  public static func pair(nonBlocking: Bool = true, packets: Bool = false) throws(SystemError) -> (Int32, Int32) {
     var ends: [Int32] = [-1, -1]
-    let type = Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | (nonBlocking ? SOCK_NONBLOCK.rawValue : 0))
+    let kind = packets ? SOCK_SEQPACKET : SOCK_STREAM
+    let type = Int32(kind.rawValue | SOCK_CLOEXEC.rawValue | (nonBlocking ? SOCK_NONBLOCK.rawValue : 0))
     try systemCall("socketpair") { socketpair(AF_UNIX, type, 0, &ends) }
     return (ends[0], ends[1])
   }

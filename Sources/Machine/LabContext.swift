@@ -13,6 +13,8 @@ final class LabContext {
   let hasUsers: Bool
   /// Soft limit of open files before it was raised for the init itself.
   let openFiles: UInt64
+  /// Makes the agents while the lab is built.
+  var agentServer: AgentServer?
   /// Something that the controller is told of has changed.
   var changed: () -> Void = {}
 
@@ -45,6 +47,10 @@ final class LabContext {
     let log = Self.openLog(logged.log)
     defer { close(log) }
     (request.output, request.error) = (log, log)
+    if logged.isAgent, let pid = agentServer?.start(request) {
+      table.watch(pid, onExit: onExit)
+      return pid
+    }
     return try table.start(request, onExit: onExit)
   }
 
@@ -60,4 +66,6 @@ final class LabContext {
 struct LoggedRequest {
   var request: SpawnRequest
   let log: String
+  /// May be made by the `AgentServer`.
+  var isAgent = false
 }

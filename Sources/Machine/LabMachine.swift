@@ -52,6 +52,7 @@ final class LabMachine {
     controller.start()
     link.connect()
     steps.done("controller")
+    if lab.plan.nodes.count(where: \.agent) >= AgentServer.worthwhile { lab.agentServer = AgentServer(lab) }
     ready.progress("\(lab.plan.nodes.count) nodes, \(lab.plan.links.count) links")
     let built = try network.makeNamespaces()
     steps.done("namespaces")
@@ -67,6 +68,7 @@ final class LabMachine {
     try installRoutes(built)
     steps.done("routes")
     for node in nodes { node.startAgent() }
+    lab.agentServer = nil
     steps.done("agents")
     isBuilt = true
     ready.built()

@@ -90,6 +90,7 @@ final class Node {
     logged.request.environment += plan.environment
     logged.request.network = namespace.fileDescriptor
     logged.request.keep = listeners
+    logged.isAgent = true
     return logged
   }
 

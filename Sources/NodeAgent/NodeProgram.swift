@@ -9,6 +9,8 @@ public enum NodeProgram {
   enum Mode: Equatable {
     case lab(directory: String, node: String)
     case standalone(file: String, reloadCommand: [String])
+    /// Make agents on request.
+    case serve(socket: Int32)
   }
 
   struct Arguments: Equatable {
@@ -18,6 +20,7 @@ public enum NodeProgram {
     static let usage = """
       usage: netloom-node --run DIRECTORY --node NAME [--listen FD[,FD]] [--restarted]
              netloom-node --standalone FILE [--listen FD[,FD]] [-- RELOAD COMMAND...]
+             netloom-node --serve FD [--room TEXT]   (TEXT: in whose place agents write their own arguments)
       """
 
     /// nil: not understood.
@@ -27,7 +30,7 @@ public enum NodeProgram {
       var reload: [String] = []
       while let word = rest.popFirst() {
         switch word {
-        case "--run", "--node", "--listen", "--standalone":
+        case "--run", "--node", "--listen", "--standalone", "--serve", "--room":
           guard let value = rest.popFirst() else { return nil }
           values[word] = value
         case "--restarted": break  // the kernel's routes say so themselves
@@ -41,6 +44,8 @@ public enum NodeProgram {
         mode = .standalone(file: file, reloadCommand: reload)
       } else if let directory = values["--run"], let node = values["--node"] {
         mode = .lab(directory: directory, node: node)
+      } else if let socket = values["--serve"].flatMap({ Int32($0) }), socket > 2 {
+        mode = .serve(socket: socket)
       } else {
         return nil
       }
@@ -55,10 +60,14 @@ public enum NodeProgram {
   /// Runs until it is told to end. The result is the exit status.
   public static func run(_ words: [String]) -> Int32 {
     let log = Log()
-    guard let arguments = Arguments(words) else {
+    guard var arguments = Arguments(words) else {
       var usage = Array((Arguments.usage + "\n").utf8)
       _ = write(2, &usage, usage.count)
       return 2
+    }
+    if case .serve(let socket) = arguments.mode {
+      guard let agent = ForkServer.run(socket) else { return 0 }
+      arguments = agent
     }
     do {
       let loop = try EventLoop()
@@ -99,6 +108,7 @@ public enum NodeProgram {
       let speaker = try Standalone(
         loop: loop, log: log, path: file, reloadCommand: reloadCommand, listeners: arguments.listeners)
       return ({ speaker.stop(done: $0) }, { speaker.reload() })
+    case .serve: throw Refusal("--serve", "not as an agent")
     }
   }
 }

@@ -26,6 +26,12 @@ ssize_t nl_receive_descriptors(int sock, void *bytes, size_t count, int *fds, in
 // fork(2), which Swift hides: only while the process has one thread.
 pid_t nl_fork(void);
 
+// As nl_fork, but the new process is the child of the pid namespace's init, not of the caller. Returns its pid, 0 in it.
+pid_t nl_fork_orphan(void);
+
+// Writes what ps shows of this process over its arguments: `room` bytes from `start` on, the rest zeros.
+void nl_set_title(char *start, size_t room, const char *title);
+
 // A forked child that closes everything and sleeps for ever in the network namespace `net`; it is never exec'd.
 // It ends by any signal whose default is to end. `name` (15 bytes count) is what ps shows.
 pid_t nl_fork_paused(int net, const char *name);
