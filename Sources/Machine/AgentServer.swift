@@ -21,7 +21,8 @@ final class AgentServer {
       let other = FileDescriptor(owning: theirs)
       var patience = timeval(tv_sec: 1, tv_usec: 0)
       setsockopt(mine, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
-      var logged = lab.request([lab.program("netloom-node"), "--serve", "\(other.rawValue)", "--room", Self.room], log: "machine")
+      var logged = lab.request(
+        [lab.program("netloom-node"), "--serve", "\(other.rawValue)", "--room", Self.room], log: "machine")
       logged.request.keep = [other.rawValue]
       _ = try lab.start(logged) { _ in }
     } catch {

@@ -69,7 +69,9 @@ enum ForkServer {
 
   /// Over the arguments that the server was started with; they lie one behind the other.
   private static func setTitle(_ title: String) {
-    guard let first = CommandLine.unsafeArgv[0], let last = CommandLine.unsafeArgv[Int(CommandLine.argc) - 1] else { return }
+    guard let first = CommandLine.unsafeArgv[0], let last = CommandLine.unsafeArgv[Int(CommandLine.argc) - 1] else {
+      return
+    }
     nl_set_title(first, last - first + strlen(last) + 1, title)
   }
 

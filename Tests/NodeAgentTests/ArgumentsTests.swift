@@ -11,6 +11,16 @@ import Testing
     #expect(alone.mode == .standalone(file: "f.pb", reloadCommand: ["netloom", "lower", "--run"]))
   }
 
+  @Test func `a server of agents has a socket, and room for their titles`() throws {
+    let server = try #require(NodeProgram.Arguments(["--serve", "5", "--room", "    "]))
+    #expect(server.mode == .serve(socket: 5))
+  }
+
+  @Test(arguments: [[], ["--serve", "2"], ["--serve", "x"]])
+  func `a server without a socket of its own is refused`(words: [String]) {
+    #expect(NodeProgram.Arguments(words) == nil)
+  }
+
   @Test(arguments: [[], ["--run", "/x"], ["--run"], ["--standalone", "f", "--listen", "1"], ["--what"]])
   func `what it does not understand is refused`(words: [String]) {
     #expect(NodeProgram.Arguments(words) == nil)
