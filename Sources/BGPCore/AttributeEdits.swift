@@ -13,6 +13,8 @@ struct AttributeEdits: Equatable {
   var largeCommunities: [LargeCommunity]?
   /// RFC 9234: OTC is not there and gets this number.
   var otc: ASNumber?
+  /// The origin validation state of a neighboring AS is not ours to believe (RFC 8097 section 2).
+  var dropsOriginValidation = false
 
   /// Something changes in the attribute list (a weight does not stand in it).
   var changesList: Bool {

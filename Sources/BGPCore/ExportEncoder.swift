@@ -59,7 +59,8 @@ struct ExportEncoder {
     case .originatorID:
       if isReflected { writer.attribute(.originatorID, index.unsigned32(.originatorID) ?? sourceRouterID) }
     case .clusterList: if isReflected { encodeClusterList(index, &writer) }
-    case .extendedCommunities, .ipv6ExtendedCommunities: if key.sendCommunities { copy(type, index, &writer) }
+    case .extendedCommunities: encodeExtended(type, unit: 8, index, &writer)
+    case .ipv6ExtendedCommunities: encodeExtended(type, unit: 20, index, &writer)
     case .aggregator where !key.hasFourOctetAS: encodeAggregator(index, &writer)
     case .as4Path: if !key.hasFourOctetAS { path.write(.as4Path, index, &writer) }
     case .as4Aggregator: if !key.hasFourOctetAS { encodeAS4Aggregator(index, &writer) }
@@ -88,7 +89,7 @@ struct ExportEncoder {
     guard key.sendCommunities else { return }
     guard let communities = edits.communities else { return copy(.communities, index, &writer) }
     guard !communities.isEmpty else { return }
-    writer.header(.communities, count: communities.count * 4)
+    writer.header(.communities, index.flagsToWrite(.communities), count: communities.count * 4)
     for community in communities { writer.bigEndian(community.rawValue) }
   }
 
@@ -102,12 +103,21 @@ struct ExportEncoder {
     var communities = key.sendCommunities ? edits.largeCommunities(index, localASN) : []
     if let tag { communities.append(tag) }
     guard !communities.isEmpty else { return }
-    writer.header(.largeCommunities, count: communities.count * 12)
+    writer.header(.largeCommunities, index.flagsToWrite(.largeCommunities), count: communities.count * 12)
     for community in communities {
       writer.bigEndian(community.global)
       writer.bigEndian(community.data1)
       writer.bigEndian(community.data2)
     }
+  }
+
+  /// Non-transitive ones stay inside the AS (RFC 4360 section 6; RFC 5701 section 2 for those of 20 octets).
+  private func encodeExtended(
+    _ type: AttributeType, unit: Int, _ index: borrowing AttributeIndex, _ writer: inout AttributeWriter
+  ) {
+    guard key.sendCommunities else { return }
+    guard key.isExternal else { return copy(type, index, &writer) }
+    writer.units(of: unit, type, index) { $0[0] & 0x40 == 0 }
   }
 
   /// Inside the AS, which side the route was learned from.
@@ -148,6 +158,28 @@ struct ExportEncoder {
     guard key.isExternal, key.roles, [.provider, .peer, .routeServer].contains(key.relation) else { return }
     writer.attribute(.otc, localASN.rawValue)
   }
+}
+
+extension AttributeWriter {
+  /// The attribute with those of its units that `isKept` wants; nothing if that is none.
+  mutating func units(
+    of size: Int, _ type: AttributeType, _ index: borrowing AttributeIndex,
+    where isKept: (UnsafeRawBufferPointer) -> Bool
+  ) {
+    guard let value = index.value(of: type) else { return }
+    let units = stride(from: 0, through: value.count - size, by: size).lazy.map {
+      UnsafeRawBufferPointer(rebasing: value[$0..<$0 + size])
+    }
+    let count = units.count(where: isKept)
+    guard count > 0 else { return }
+    header(type, index.flags(of: type), count: count * size)
+    for unit in units where isKept(unit) { bytes(unit) }
+  }
+}
+
+extension UnsafeRawBufferPointer {
+  /// RFC 8097 section 2, of an extended community.
+  var isOriginValidationState: Bool { self[0] == 0x43 && self[1] == 0 }
 }
 
 /// The AS path as it leaves: private numbers taken out, policy's prepends, then our own number on eBGP.

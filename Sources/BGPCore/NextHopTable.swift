@@ -19,7 +19,10 @@ struct NextHopTable {
   private var index: [IPAddress: UInt32] = [:]
   private var free: [UInt32] = []
   private var underlay = Underlay()
+  /// Of the interfaces.
   private var ownAddresses: Set<IPAddress> = []
+  /// Those that sessions stand on or write as next hop, and how many do. All that is known without a view of the kernel.
+  private var sessionAddresses: [IPAddress: Int] = [:]
   private let assumesReachable: Bool
 
   init(assumesReachable: Bool) { self.assumesReachable = assumesReachable }
@@ -62,21 +65,42 @@ struct NextHopTable {
     underlay = Underlay(routes)
     self.ownAddresses = Set(ownAddresses)
     var changed = [Bool](repeating: false, count: entries.count)
-    for (address, id) in index {
-      let (isReachable, cost) = resolve(address)
-      let old = entries[Int(id)]
-      guard old.isReachable != isReachable || old.cost != cost else { continue }
-      entries[Int(id)].isReachable = isReachable
-      entries[Int(id)].cost = cost
-      changed[Int(id)] = true
-    }
+    for (address, id) in index { changed[Int(id)] = resolveAgain(address, id) }
     return (changed, underlay.subnets != old)
   }
 
+  /// A session's own addresses are others now.
+  /// - Returns: which next hops in use changed, by id; empty: none.
+  mutating func replaceSessionAddresses(_ old: [IPAddress], with new: [IPAddress]) -> [Bool] {
+    for address in new { sessionAddresses[address, default: 0] += 1 }
+    for address in old {
+      let count = sessionAddresses[address, default: 1] - 1
+      sessionAddresses[address] = count > 0 ? count : nil
+    }
+    var changed: [Bool] = []
+    for address in old + new {
+      guard let id = index[address], resolveAgain(address, id) else { continue }
+      if changed.isEmpty { changed = [Bool](repeating: false, count: entries.count) }
+      changed[Int(id)] = true
+    }
+    return changed
+  }
+
+  /// - Returns: whether it resolves otherwise than before.
+  private mutating func resolveAgain(_ address: IPAddress, _ id: UInt32) -> Bool {
+    let (isReachable, cost) = resolve(address)
+    let old = entries[Int(id)]
+    guard old.isReachable != isReachable || old.cost != cost else { return false }
+    entries[Int(id)].isReachable = isReachable
+    entries[Int(id)].cost = cost
+    return true
+  }
+
   private func resolve(_ address: IPAddress) -> (isReachable: Bool, cost: UInt32) {
-    if ownAddresses.contains(address) { return (false, 0) }
+    // RFC 4271 section 6.3: a next hop must not be the receiver's own address.
+    if ownAddresses.contains(address) || sessionAddresses[address] != nil { return (false, 0) }
     if assumesReachable { return (true, 0) }
-    guard let route = underlay.longestMatch(address) else { return (false, 0) }
+    guard let route = underlay.longestMatch(address), route.hasHost(address) else { return (false, 0) }
     return (true, route.cost)
   }
 
@@ -84,6 +108,16 @@ struct NextHopTable {
   func shareSubnet(_ a: IPAddress, _ b: IPAddress) -> Bool {
     guard let route = underlay.longestMatch(a), route.onLink else { return false }
     return route.prefix.contains(b)
+  }
+}
+
+extension UnderlayRoute {
+  /// On a subnet of ours the network's own address and the broadcast are nobody's (RFC 1122 section 3.2.1.3), and so no
+  /// next hop; a subnet of two or one has neither (RFC 3021 section 2.1).
+  fileprivate func hasHost(_ address: IPAddress) -> Bool {
+    guard onLink, prefix.length <= 30, case .v4(let host) = address else { return true }
+    let mask = UInt32.max >> UInt32(prefix.length)
+    return host.rawValue & mask != 0 && host.rawValue & mask != mask
   }
 }
 

@@ -130,6 +130,7 @@ enum PathFault: UInt8, BitwiseCopyable {
   case ownCluster
   case leak
   case badNextHop
+  case ownNextHop
 
   /// For people.
   var text: String? {
@@ -140,6 +141,7 @@ enum PathFault: UInt8, BitwiseCopyable {
     case .ownCluster: "own cluster id in cluster list"
     case .leak: "route leak (OTC)"
     case .badNextHop: "next hop is not a unicast address"
+    case .ownNextHop: "next hop is our own address"
     }
   }
 }

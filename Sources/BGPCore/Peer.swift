@@ -37,6 +37,10 @@ struct Peer: ~Copyable {
   var context = UpdateContext(hasFourOctetAS: true, isExternal: true)
   /// Kept when the session goes, for stale routes.
   var routerID: UInt32 = 0
+  /// Of the last session.
+  var localAddress: IPAddress?
+  /// What the next-hop table counts as ours on behalf of this neighbor.
+  var ownAddresses: [IPAddress] = []
   var addressKey: PrefixKey
   /// Of the import side; new with every change of it.
   var epoch: UInt16 = 0

@@ -119,3 +119,8 @@ public struct SetActions: Hashable, Sendable {
 
   public init() {}
 }
+
+extension ASPathPattern {
+  /// Against the path as people write it.
+  func matches(_ path: ASPath) -> Bool { matches(Array(path.description.utf8)) }
+}

@@ -51,7 +51,8 @@ extension RoutingTable {
     return result == ExportGroup.nothing ? 0 : result
   }
 
-  private mutating func encodeOutgoing(
+  /// Once per path and group; kept out of line so that `export`, once per prefix, stays small.
+  @inline(never) private mutating func encodeOutgoing(
     _ path: UInt32, _ group: Int, _ prefixClass: UInt32, _ family: Family
   ) -> UInt32 {
     let record = paths[path]
@@ -115,6 +116,8 @@ extension RoutingTable {
     guard record.source != .local else { return own }
     let received = nextHops[record.nextHop].address
     guard key.isExternal else {
+      // A link-local one is of no use off its link (RFC 2545 section 3).
+      if family == .ipv6Unicast, received.isLinkLocal { return own }
       // A reflector does not change it (RFC 4456 section 10).
       return key.nextHopSelf && record.source == .ebgp ? own : received
     }

@@ -8,6 +8,25 @@ extension RoutingTable {
     let (changed, subnetsChanged) = nextHops.setUnderlay(routes, ownAddresses: ownAddresses)
     // Whether a third party's next hop may be told depends on the subnets.
     if subnetsChanged { exportAgain((1..<peers.count).filter { peers[$0].isExternal && peers[$0].group != nil }) }
+    decideAgain(changed)
+  }
+
+  /// Addresses of ours that are known from a neighbor: what its session stands on, what it is told as next hop. One of a
+  /// link is somebody else's on the next, so `resolveNextHop` looks at those.
+  mutating func noteOwnAddresses(of peer: Int) {
+    let settings = peers[peer].settings
+    let known = [
+      peers[peer].localAddress, settings.nextHopIPv4.map(IPAddress.v4), settings.nextHopIPv6.map(IPAddress.v6),
+    ]
+    let own = peers[peer].isConfigured ? known.compactMap(\.self).filter { !$0.isLinkLocal } : []
+    guard own != peers[peer].ownAddresses else { return }
+    let changed = nextHops.replaceSessionAddresses(peers[peer].ownAddresses, with: own)
+    peers[peer].ownAddresses = own
+    decideAgain(changed)
+  }
+
+  /// - Parameter changed: next hops that resolve otherwise than before, by id.
+  private mutating func decideAgain(_ changed: [Bool]) {
     guard changed.contains(true) else { return }
     activity &+= 1
     for family in Family.allCases {

@@ -85,8 +85,16 @@ extension RoutingTable {
     if tag != nil {
       edits.largeCommunities = large.filter { !RelationTag.isTag($0, of: settings.asn.rawValue) }
     }
+    edits.dropsOriginValidation = hasOriginValidationState
     if settings.preferCustomer { edits.localPref = peers[peer].settings.relation.preference }
     enterOTC(&record, &edits)
+  }
+
+  private var hasOriginValidationState: Bool {
+    guard let value = setIndex.value(of: .extendedCommunities) else { return false }
+    return stride(from: 0, to: value.count - 7, by: 8).contains {
+      UnsafeRawBufferPointer(rebasing: value[$0..<$0 + 8]).isOriginValidationState
+    }
   }
 
   /// RFC 9234 section 5, ingress.
@@ -145,6 +153,9 @@ extension RoutingTable {
     // RFC 4271 section 6.3, softened: the route is of no use, the session is not at fault.
     let isUnicast = !address.isLoopback && !address.isMulticast && !address.isUnspecified && !address.isReservedIPv4
     if !isUnicast, record.fault == .none { record.fault = .badNextHop }
+    // All others that are ours do not resolve (`NextHopTable`).
+    let isOurs = address.isLinkLocal && address == peers[Int(record.peer)].localAddress
+    if isOurs, record.fault == .none { record.fault = .ownNextHop }
   }
 }
 
@@ -184,17 +195,22 @@ struct ImportEncoder {
     case .otc where edits.otc != nil:
       if let otc = edits.otc { writer.attribute(.otc, otc.rawValue) }
     case .communities where edits.communities != nil:
-      encode(.communities, (edits.communities ?? []).map(\.rawValue), &writer)
+      encode(.communities, (edits.communities ?? []).map(\.rawValue), index, &writer)
     case .largeCommunities where edits.largeCommunities != nil:
-      encode(.largeCommunities, (edits.largeCommunities ?? []).flatMap { [$0.global, $0.data1, $0.data2] }, &writer)
+      let numbers = (edits.largeCommunities ?? []).flatMap { [$0.global, $0.data1, $0.data2] }
+      encode(.largeCommunities, numbers, index, &writer)
+    case .extendedCommunities where edits.dropsOriginValidation:
+      writer.units(of: 8, type, index) { !$0.isOriginValidationState }
     default:
       if let value = index.value(of: type) { writer.attribute(type, index.flags(of: type), value) }
     }
   }
 
-  private func encode(_ type: AttributeType, _ numbers: [UInt32], _ writer: inout AttributeWriter) {
+  private func encode(
+    _ type: AttributeType, _ numbers: [UInt32], _ index: borrowing AttributeIndex, _ writer: inout AttributeWriter
+  ) {
     guard !numbers.isEmpty else { return }
-    writer.header(type, count: numbers.count * 4)
+    writer.header(type, index.flagsToWrite(type), count: numbers.count * 4)
     for number in numbers { writer.bigEndian(number) }
   }
 }

@@ -69,6 +69,7 @@ extension RoutingTable {
       peers[index].epoch = epoch &+ 1
     }
     bindPolicies(index)
+    noteOwnAddresses(of: index)
     return PeerIndex(rawValue: UInt16(index))
   }
 
@@ -80,6 +81,7 @@ extension RoutingTable {
     peers[index].settings = settings
     peers[index].isExternal = settings.asn != self.settings.asn
     peers[index].addressKey = PrefixKey(hostOf: settings.address)
+    noteOwnAddresses(of: index)
     if old.importSide != settings.importSide { importAgain(index) }
     if old.exportSide != settings.exportSide { exportAgain([index]) }
   }
@@ -89,6 +91,7 @@ extension RoutingTable {
     sessionDown(peer)
     for family in Family.allCases { drop(Int(peer.rawValue), family) }
     peers[Int(peer.rawValue)].isConfigured = false
+    noteOwnAddresses(of: Int(peer.rawValue))
   }
 
   private mutating func bindPolicies(_ peer: Int) {
@@ -134,6 +137,8 @@ extension RoutingTable {
     if peers[index].negotiated != nil { endSession(index) }
     peers[index].negotiated = negotiated
     peers[index].routerID = negotiated.peerRouterID
+    peers[index].localAddress = negotiated.localAddress
+    noteOwnAddresses(of: index)
     peers[index].context = UpdateContext(
       hasFourOctetAS: negotiated.fourOctetAS, isExternal: peers[index].isExternal)
     peers[index].endOfRIBReceived = []

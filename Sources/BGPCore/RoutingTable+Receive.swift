@@ -1,4 +1,4 @@
-import BGPWire
+public import BGPWire
 import NetTypes
 
 /// UPDATE → Adj-RIB-In.
@@ -9,10 +9,10 @@ extension RoutingTable {
     guard let negotiated = peers[Int(peer.rawValue)].negotiated else { return .accepted }
     let context = peers[Int(peer.rawValue)].context
     do {
-      let message = try read(body, context)
+      let message = try read(body, context, negotiated.families)
       return apply(message, from: peer, context, negotiated.families)
     } catch {
-      return .sessionReset(Notification(error.code), error)
+      return .sessionReset(messageIndex.notification(error), error)
     }
   }
 
@@ -25,10 +25,17 @@ extension RoutingTable {
     var fault: UpdateFault?
 
     var announces: Bool { !sections.nlri.isEmpty || reach != nil }
+    /// Of a family that is not the session's nobody knows.
+    var hasReachableNLRI: Bool {
+      guard let reach else { return !sections.nlri.isEmpty }
+      return !sections.nlri.isEmpty || reach.family == nil || !reach.nlri.isEmpty
+    }
   }
 
   /// Everything that leads to a session reset is found here, before any route is touched.
-  private mutating func read(_ body: UnsafeRawBufferPointer, _ context: UpdateContext) throws(UpdateFault) -> Message {
+  private mutating func read(
+    _ body: UnsafeRawBufferPointer, _ context: UpdateContext, _ families: FamilySet
+  ) throws(UpdateFault) -> Message {
     let sections = try UpdateSections(body)
     guard NLRIReader.count(sections.withdrawn, .ipv4Unicast) != nil else {
       throw UpdateFault(.sessionReset, .withdrawnSyntax, code: .malformedAttributeList)
@@ -40,8 +47,10 @@ extension RoutingTable {
     }
     var message = Message(sections: sections, fault: fault)
     if messageIndex.isCanonical { return message }
-    if let value = messageIndex.value(of: .mpReach) { message.reach = try MultiprotocolReach(value) }
-    if let value = messageIndex.value(of: .mpUnreach) { message.unreach = try MultiprotocolUnreach(value) }
+    if let value = messageIndex.value(of: .mpReach) { message.reach = try MultiprotocolReach(value, of: families) }
+    if let value = messageIndex.value(of: .mpUnreach) {
+      message.unreach = try MultiprotocolUnreach(value, of: families)
+    }
     return message
   }
 
@@ -57,9 +66,9 @@ extension RoutingTable {
         fault = strongest(fault, messageIndex.missing(needsNextHop: !message.sections.nlri.isEmpty))
       }
     }
-    if let fault, fault.action == .treatAsWithdraw, !message.announces {
+    if let fault, fault.action == .treatAsWithdraw, !message.hasReachableNLRI {
       // RFC 7606 section 5.2: where NLRI may have been overlooked, withdrawing what was read is not enough.
-      return .sessionReset(Notification(fault.code), fault)
+      return .sessionReset(messageIndex.notification(fault), fault)
     }
     withdraw(message.sections.withdrawn, .ipv4Unicast, from: peer, families)
     if let unreach = message.unreach, let family = unreach.family {
@@ -152,18 +161,26 @@ extension RoutingTable {
         path = importedPath(set, from: peer, prefixClass: importClass(key, family, of: peer))
       }
       insert(key, family, path, from: peer)
-      if limit > 0, peers[Int(peer.rawValue)].received[family] > limit { return exceeded(family, limit) }
+      if limit > 0, peers[Int(peer.rawValue)].received[family] > limit {
+        return .maxPrefixesExceeded(exceeded(family, limit))
+      }
     }
     return nil
   }
 
+  /// The Cease that a neighbor has coming which has announced more than its limit, lowered since; nil: it has not.
+  public func maxPrefixesExceeded(by peer: PeerIndex) -> Notification? {
+    let limit = Int(peers[Int(peer.rawValue)].settings.maxPrefix)
+    guard limit > 0 else { return nil }
+    return Family.allCases.first { peers[Int(peer.rawValue)].received[$0] > limit }.map { exceeded($0, limit) }
+  }
+
   /// RFC 4486 section 4: the family and the bound are told.
-  private func exceeded(_ family: Family, _ limit: Int) -> UpdateOutcome {
+  private func exceeded(_ family: Family, _ limit: Int) -> Notification {
     let bound = UInt32(truncatingIfNeeded: limit)
-    return .maxPrefixesExceeded(
-      Notification(
-        .maximumPrefixes,
-        data: [0, UInt8(family.afi.rawValue), family.safi.rawValue] + IPv4Address(rawValue: bound).bytes))
+    return Notification(
+      .maximumPrefixes,
+      data: [0, UInt8(family.afi.rawValue), family.safi.rawValue] + IPv4Address(rawValue: bound).bytes)
   }
 
   // MARK: - Adj-RIB-In

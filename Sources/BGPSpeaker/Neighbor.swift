@@ -182,6 +182,12 @@ extension Neighbor {
     tell(next)
   }
 
+  /// A limit that was lowered counts for what is held already (RFC 4486 section 4).
+  func enforceMaxPrefix() {
+    guard let id = session.connection, let notification = speaker.table.maxPrefixesExceeded(by: index) else { return }
+    deliver(.failed(id, notification))
+  }
+
   private func tell(_ next: PeerSettings) {
     guard next != settings else { return }
     settings = next

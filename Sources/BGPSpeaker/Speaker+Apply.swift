@@ -63,6 +63,7 @@ extension Speaker {
     neighbor.update(wanted)
     if isReset { neighbor.replace(Session(parameters, restart: announcement)) }
     if lifted { neighbor.deliver(.start) }
+    neighbor.enforceMaxPrefix()
   }
 
   /// A new machine starts; one that runs, or that is held down, hears nothing.

@@ -35,6 +35,13 @@ public struct AttributeIndex: ~Copyable {
     return AttributeFlags(rawValue: list[Int(offsets[Int(type.rawValue)])])
   }
 
+  /// For an attribute that is written anew: as it came, since a Partial bit that an earlier AS set stays (RFC 4271
+  /// section 5); the registry's where there was none.
+  public func flagsToWrite(_ type: AttributeType) -> AttributeFlags {
+    if contains(type) { return flags(of: type) }
+    return AttributeRule.table[Int(type.rawValue)]?.flags ?? [.optional, .transitive]
+  }
+
   /// nil: not there.
   public func value(of type: AttributeType) -> UnsafeRawBufferPointer? {
     contains(type) ? value(at: Int(offsets[Int(type.rawValue)])) : nil

@@ -36,7 +36,10 @@ extension AttributeIndex {
       return UpdateFault(.attributeDiscard, .fromExternal, type, code: .malformedAttributeList)
     }
     if flags.intersection(.category) != rule.flags {
-      return UpdateFault(rule.action, .flags, type, code: .attributeFlags)
+      // Also where a wrong value would only cost the attribute (RFC 7606 section 3 c). Between 4-octet speakers the AS4
+      // attributes are discarded whatever they look like (RFC 6793 section 4.1).
+      let isUnread = context.hasFourOctetAS && (type == .as4Path || type == .as4Aggregator)
+      return UpdateFault(isUnread ? .attributeDiscard : .treatAsWithdraw, .flags, type, code: .attributeFlags)
     }
     guard rule.length.allows(value.count, context) else {
       return UpdateFault(rule.action, .length, type, code: .attributeLength)
@@ -51,13 +54,16 @@ extension AttributeIndex {
     case .origin where value[0] > 2:
       return UpdateFault(rule.action, .value, type, code: .invalidOrigin)
     case .asPath:
-      return EncodedASPath(value, width: context.hasFourOctetAS ? 4 : 2).fault.map {
+      return EncodedASPath(value, width: context.hasFourOctetAS ? 4 : 2).fault().map {
         UpdateFault(rule.action, $0, type, code: .malformedASPath)
       }
     case .as4Path:
-      // From a 4-octet peer it is discarded whatever it holds (RFC 6793 section 6).
+      // From a 4-octet peer it is discarded whatever it holds (RFC 6793 section 4.1). Confederation segments are taken
+      // out of it, the rest counts (section 6).
       guard !context.hasFourOctetAS else { return nil }
-      return EncodedASPath(value).fault.map { UpdateFault(rule.action, $0, type, code: .optionalAttribute) }
+      return EncodedASPath(value).fault(allowsConfederation: true).map {
+        UpdateFault(rule.action, $0, type, code: .optionalAttribute)
+      }
     case .aggregator, .as4Aggregator:
       let asn = value.count == 6 ? UInt32(value.bigEndian16(at: 0)) : value.bigEndian32(at: 0)
       return asn == 0 ? UpdateFault(rule.action, .asZero, type, code: .optionalAttribute) : nil  // RFC 7607

@@ -41,8 +41,9 @@ extension AttributeIndex {
       encodeAggregator(value, &writer)
     default:
       let flags = flags(of: type)
-      if AttributeRule.table[Int(type.rawValue)] != nil {
-        writer.attribute(type, flags, value)
+      if let rule = AttributeRule.table[Int(type.rawValue)] {
+        // The Partial bit is for optional transitive attributes, and zero on all others (RFC 4271 section 4.3).
+        writer.attribute(type, rule.flags == [.optional, .transitive] ? flags : rule.flags, value)
       } else if flags.contains(.transitive) {
         // Not recognized, so passed on with the Partial bit (RFC 4271 section 5).
         writer.attribute(type, flags.union(.partial), value)
@@ -59,7 +60,10 @@ extension AttributeIndex {
   private func mergedPath(_ value: UnsafeRawBufferPointer) -> ASPath {
     let path = EncodedASPath(value, width: 2).decoded
     guard let as4Path = self.value(of: .as4Path), !as4AttributesAreStale else { return path }
-    return path.merged(withAS4Path: EncodedASPath(as4Path).decoded)
+    var long = EncodedASPath(as4Path).decoded
+    // Segments of a confederation have no business in AS4_PATH and are discarded (RFC 6793 section 6).
+    long.segments.removeAll { $0.kind == .confederationSequence || $0.kind == .confederationSet }
+    return path.merged(withAS4Path: long)
   }
 
   private func encodeAggregator(_ value: UnsafeRawBufferPointer, _ writer: inout AttributeWriter) {

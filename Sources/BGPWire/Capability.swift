@@ -78,7 +78,10 @@ extension Capability {
         ? .multiprotocol(AFI(rawValue: bytes.bigEndian16(at: 0)), SAFI(rawValue: bytes[3])) : nil
     },
     Row(code: .routeRefresh, name: "Route Refresh") { $0.isEmpty ? .routeRefresh : nil },
-    Row(code: .prestandardRouteRefresh, name: "Route Refresh (128)") { $0.isEmpty ? .routeRefresh : nil },
+    // No RFC fixes its length: with another one it is something unknown, which costs nothing (RFC 5492 section 3).
+    Row(code: .prestandardRouteRefresh, name: "Route Refresh (128)") {
+      $0.isEmpty ? .routeRefresh : .other(.prestandardRouteRefresh, Array($0))
+    },
     Row(code: .extendedMessage, name: "Extended Message"),
     Row(code: .role, name: "BGP Role") { $0.count == 1 ? .role(Role(rawValue: $0[0])) : nil },
     Row(code: .gracefulRestart, name: "Graceful Restart", decode: decodeGracefulRestart),

@@ -13,12 +13,13 @@ public struct EncodedASPath {
 
   /// nil when the value is well formed (RFC 7606 section 7.2; RFC 7607; confederation segments are errors outside of a
   /// confederation, RFC 5065 section 5).
-  public var fault: UpdateFault.Reason? {
+  public func fault(allowsConfederation: Bool = false) -> UpdateFault.Reason? {
+    let kinds: ClosedRange<UInt8> = allowsConfederation ? 1...4 : 1...2
     var offset = 0
     while offset < bytes.count {
       guard bytes.count - offset >= 2 else { return .pathSyntax }
       let count = Int(bytes[offset + 1])
-      guard (1...2).contains(bytes[offset]), count > 0, bytes.count - offset - 2 >= count * width else {
+      guard kinds.contains(bytes[offset]), count > 0, bytes.count - offset - 2 >= count * width else {
         return .pathSyntax
       }
       for index in 0..<count where number(at: offset + 2 + index * width) == 0 { return .asZero }

@@ -39,16 +39,17 @@ public import NetTypes
     return prefix
   }
 
-  /// Announced by nobody in earnest: loopback, multicast and link-local space. Such NLRI are ignored (RFC 4271
+  /// Announced by nobody in earnest: loopback, multicast, reserved (240.0.0.0/4 and with it the limited broadcast, RFC
+  /// 1112 section 4), link-local and IPv4-mapped space (RFC 4291 section 2.5.5.2). Such NLRI are ignored (RFC 4271
   /// section 6.3: semantically incorrect prefixes).
   @inlinable public func isMartian(_ family: Family) -> Bool {
     switch family {
     case .ipv4Unicast:
       let top = UInt8(truncatingIfNeeded: high >> 56)
-      return length >= 4 && (top >> 4 == 14 || (top == 127 && length >= 8))
+      return length >= 4 && (top >> 4 >= 14 || (top == 127 && length >= 8))
     case .ipv6Unicast:
       return (length >= 8 && high >> 56 == 0xFF) || (length >= 10 && high >> 54 == 0x3FA)
-        || (length == 128 && high == 0 && low <= 1)
+        || (length >= 96 && high == 0 && (low >> 32 == 0xFFFF || (length == 128 && low <= 1)))
     }
   }
 }

@@ -41,6 +41,38 @@ public struct UpdateFault: Error, Hashable, Sendable {
   }
 }
 
+extension AttributeIndex {
+  /// What the peer is told when a fault of the list that was scanned last ends the session. RFC 4271 section 6.3 wants
+  /// the attribute at fault as data, its type where it is missing, and nothing for errors of the list or of AS_PATH.
+  /// (A message holds less than a NOTIFICATION has room for.)
+  public func notification(_ fault: UpdateFault) -> Notification {
+    guard let type = fault.attribute else { return Notification(fault.code) }
+    switch fault.code {
+    case .missingWellKnown:
+      return Notification(fault.code, data: [type.rawValue])
+    case .unrecognizedWellKnown, .attributeFlags, .attributeLength, .invalidOrigin, .invalidNextHop, .optionalAttribute:
+      return Notification(fault.code, data: octets(of: type, isOverrun: fault.reason == .overrun))
+    default:
+      return Notification(fault.code)
+    }
+  }
+
+  /// The attribute as it came: flags, type, length, value; of one that exceeds the list what there is.
+  private func octets(of type: AttributeType, isOverrun: Bool) -> [UInt8] {
+    var offset = 0
+    while offset + 3 <= list.count {
+      let extended = list[offset] & AttributeFlags.extendedLength.rawValue != 0
+      guard !extended || offset + 4 <= list.count else { break }
+      let end = offset + (extended ? 4 + Int(list.bigEndian16(at: offset + 2)) : 3 + Int(list[offset + 2]))
+      if list[offset + 1] == type.rawValue, isOverrun == (end > list.count) {
+        return Array(list[offset..<min(end, list.count)])
+      }
+      offset = end
+    }
+    return []
+  }
+}
+
 extension UpdateFault: CustomStringConvertible {
   public var description: String {
     attribute.map { "\($0): \(reason.rawValue)" } ?? reason.rawValue

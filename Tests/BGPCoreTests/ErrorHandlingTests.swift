@@ -26,9 +26,11 @@ private let origin: [UInt8] = [0x40, 1, 1, 0]
 private let path: [UInt8] = [0x40, 2, 6, 2, 1, 0, 0, 0xFB, 0xF5]  // 64501
 private let nextHop: [UInt8] = [0x40, 3, 4, 10, 0, 0, 1]
 private let good = origin + path + nextHop
+/// 2001:db8:ffff::1
+private let global: [UInt8] = [0x20, 0x01, 0x0D, 0xB8, 0xFF, 0xFF, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]
 
 /// The prefix 192.0.2.0/24 with this list.
-private func update(_ list: [UInt8], nlri: [UInt8] = [24, 192, 0, 2], withdrawn: [UInt8] = []) -> [UInt8] {
+func update(_ list: [UInt8], nlri: [UInt8] = [24, 192, 0, 2], withdrawn: [UInt8] = []) -> [UInt8] {
   let count = 23 + withdrawn.count + list.count + nlri.count
   return [UInt8](repeating: 0xFF, count: 16) + [UInt8(count >> 8), UInt8(count & 255), 2]
     + [UInt8(withdrawn.count >> 8), UInt8(withdrawn.count & 255)] + withdrawn
@@ -38,7 +40,7 @@ private func update(_ list: [UInt8], nlri: [UInt8] = [24, 192, 0, 2], withdrawn:
 @Suite("Errors in UPDATE messages (RFC 7606)")
 struct ErrorHandlingTests {
   /// BIRD 2.0.12, asked the same over TCP, keeps and ends sessions in the same cases, and drops the route in the same
-  /// ones but for AS 0 (it accepts it) and a wrongly marked AGGREGATOR (it withdraws).
+  /// ones but for AS 0 (it accepts it).
   static let cases: [MalformedCase] = [
     MalformedCase("a good list", good, .accepted),
     MalformedCase("attributes out of order", nextHop + path + origin, .accepted),
@@ -77,7 +79,19 @@ struct ErrorHandlingTests {
     MalformedCase(
       "AGGREGATOR of 6 octets between 4-octet speakers", good + [0xC0, 7, 6, 0, 1, 10, 0, 0, 1], .discarded),
     MalformedCase("AGGREGATOR with AS 0", good + [0xC0, 7, 8, 0, 0, 0, 0, 10, 0, 0, 1], .discarded),
-    MalformedCase("AGGREGATOR marked well-known", good + [0x40, 7, 8, 0, 0, 0, 1, 10, 0, 0, 1], .discarded),
+    // 3 c: wrong flags withdraw, also where a wrong value is only discarded
+    MalformedCase("AGGREGATOR marked well-known", good + [0x40, 7, 8, 0, 0, 0, 1, 10, 0, 0, 1], .withdrawn),
+    MalformedCase("AGGREGATOR marked non-transitive", good + [0x80, 7, 8, 0, 0, 0, 1, 10, 0, 0, 1], .withdrawn),
+    MalformedCase("AGGREGATOR without flags", good + [0x00, 7, 8, 0, 0, 0, 1, 10, 0, 0, 1], .withdrawn),
+    MalformedCase("ATOMIC_AGGREGATE marked optional", good + [0xC0, 6, 0], .withdrawn),
+    MalformedCase("ATOMIC_AGGREGATE without flags", good + [0x00, 6, 0], .withdrawn),
+    MalformedCase("ATOMIC_AGGREGATE marked non-transitive", good + [0x80, 6, 0], .withdrawn),
+    MalformedCase("LOCAL_PREF marked optional from an external peer", good + [0xC0, 5, 4, 0, 0, 0, 1], .discarded),
+    MalformedCase(
+      "AS4_PATH marked well-known from a 4-octet speaker", good + [0x40, 17, 6, 2, 1, 0, 1, 0, 1], .discarded),
+    MalformedCase(
+      "AS4_AGGREGATOR marked well-known from a 4-octet speaker", good + [0x40, 18, 8, 0, 1, 0, 1, 10, 0, 0, 1],
+      .discarded),
     // 7.8 to 7.10, 7.14, RFC 8092, RFC 9234
     MalformedCase("COMMUNITIES of 3 octets", good + [0xC0, 8, 3, 0, 0, 0], .withdrawn),
     MalformedCase("COMMUNITIES of no octets", good + [0xC0, 8, 0], .withdrawn),
@@ -142,6 +156,108 @@ struct ErrorHandlingTests {
       Issue.record("\(discard)")
       return
     }
+  }
+
+  @Test("an MP_REACH_NLRI without NLRI is no reachable NLRI (section 5.2), one of a family that is not ours may be")
+  func emptyReach() {
+    let reach: [UInt8] = [0x80, 14, 21, 0, 2, 1, 16] + global + [0]
+    var harness = TableHarness()
+    let peer = harness.peer(1, asn: 64501)
+    #expect(harness.receive(update(reach + origin + path, nlri: []), from: peer) == .accepted)
+    guard
+      case .sessionReset(let notification, _) = harness.receive(
+        update(reach + [0x40, 1, 1, 9] + path, nlri: []), from: peer)
+    else {
+      Issue.record("an empty MP_REACH_NLRI")
+      return
+    }
+    #expect(notification == Notification(.init(3, 6), data: [0x40, 1, 1, 9]))
+    let other: [UInt8] = [0x80, 14, 9, 0, 25, 65, 0, 0, 1, 2, 3, 4]
+    for (list, nlri) in [(other, []), (reach + [48, 0x20, 1, 0x0D, 0xB8, 0, 1], []), (reach, [24, 192, 0, 2])]
+      as [([UInt8], [UInt8])]
+    {
+      var list = list + [0x40, 1, 1, 9] + path + nextHop
+      if list[2] == 21, list[24] == 48 { list[2] = 28 }  // the NLRI belong to the attribute
+      guard case .treatedAsWithdraw = harness.receive(update(list, nlri: nlri), from: peer) else {
+        Issue.record("\(list)")
+        return
+      }
+    }
+  }
+
+  @Test(
+    "an attribute of a family that was not agreed on is ignored, whatever it holds (RFC 4760 section 8)",
+    arguments: [
+      [0x80, 14, 8, 0, 2, 1, 3, 1, 2, 3, 0],  // next hop of 3 octets
+      [0x80, 14, 22, 0, 2, 1, 16] + global + [0, 129],  // prefix of 129 bits
+      [0x80, 15, 4, 0, 2, 1, 129], [0x80, 15, 5, 0, 2, 1, 48, 0x20],
+    ] as [[UInt8]])
+  func familyNotAgreedOn(attribute: [UInt8]) {
+    var harness = TableHarness()
+    let peer = harness.peer(1, asn: 64501, families: .ipv4Unicast)
+    let monitor = harness.peer(2, asn: 64502)
+    let list = attribute + good
+    #expect(harness.receive(update(list), from: peer) == .accepted)
+    harness.settle()
+    #expect(harness.told[monitor]?[prefix("192.0.2.0/24")] != nil)
+    let both = harness.peer(3, asn: 64503)
+    guard case .sessionReset = harness.receive(update(list), from: both) else {
+      Issue.record("agreed on, and taken all the same")
+      return
+    }
+  }
+
+  @Test("wrong flags of an AS4_PATH or AS4_AGGREGATOR that counts withdraw the route (section 3 c)")
+  func as4Flags() {
+    let short: [UInt8] = [0x40, 1, 1, 0, 0x40, 2, 4, 2, 1, 0x5B, 0xA0, 0x40, 3, 4, 10, 0, 0, 1]
+    for (attribute, isGood) in [
+      ([0xC0, 17, 6, 2, 1, 0, 1, 0, 1], true), ([0x80, 17, 6, 2, 1, 0, 1, 0, 1], false),
+      ([0x40, 17, 6, 2, 1, 0, 1, 0, 1], false), ([0xC0, 18, 8, 0, 1, 0, 1, 10, 0, 0, 1], true),
+      ([0x40, 18, 8, 0, 1, 0, 1, 10, 0, 0, 1], false),
+    ] as [([UInt8], Bool)] {
+      var harness = TableHarness()
+      let peer = harness.peer(1, asn: 23456, fourOctetAS: false)
+      let outcome = harness.receive(update(short + attribute), from: peer)
+      harness.settle()
+      #expect((outcome == .accepted) == isGood)
+      #expect(harness.table.bestCount == (isGood ? 1 : 0))
+    }
+  }
+
+  /// RFC 4271 section 6.3: the data is the attribute at fault (type, length, value), the type code of a missing one, and
+  /// nothing where the list or the path is malformed.
+  @Test(
+    "the NOTIFICATION that ends the session holds what the RFC wants to see",
+    arguments: [
+      ([0x80, 14, 8, 0, 2, 1, 3, 1, 2, 3, 0], [3, 9, 0x80, 14, 8, 0, 2, 1, 3, 1, 2, 3, 0]),
+      ([0x90, 15, 0, 4, 0, 2, 1, 129], [3, 9, 0x90, 15, 0, 4, 0, 2, 1, 129]),
+      ([0x40, 1, 1, 9], [3, 6, 0x40, 1, 1, 9]), ([0x40, 1, 2, 0, 0], [3, 5, 0x40, 1, 2, 0, 0]),
+      ([0xC0, 1, 1, 0], [3, 4, 0xC0, 1, 1, 0]), ([0x40, 99, 1, 7], [3, 2, 0x40, 99, 1, 7]),
+      (origin + [0xC0, 8, 8, 0, 0, 0, 1], [3, 5, 0xC0, 8, 8, 0, 0, 0, 1]),  // cut short by the list
+      ([0x80, 14, 21, 0, 2, 1, 16] + global + [0] + path, [3, 3, 1]),  // ORIGIN is missing
+      ([0x40, 2, 6, 5, 1, 0, 0, 0, 1], [3, 11]), (origin + [0xC0, 8], [3, 1]),
+    ] as [([UInt8], [UInt8])])
+  func notification(list: [UInt8], body: [UInt8]) {
+    var harness = TableHarness()
+    let peer = harness.peer(1, asn: 64501)
+    guard case .sessionReset(let notification, _) = harness.receive(update(list, nlri: []), from: peer) else {
+      Issue.record("\(list)")
+      return
+    }
+    #expect(Array(notification.encode().dropFirst(19)) == body)
+  }
+
+  @Test("the largest attribute that a message holds fits into a NOTIFICATION")
+  func largestNotification() {
+    var harness = TableHarness()
+    let peer = harness.peer(1, asn: 64501)
+    let list: [UInt8] = [0x50, 1, 0x0F, 0xE5] + [UInt8](repeating: 0, count: 4069)  // 4096 octets in all
+    guard case .sessionReset(let notification, _) = harness.receive(update(list, nlri: []), from: peer) else {
+      Issue.record("accepted")
+      return
+    }
+    #expect(Array(notification.encode().dropFirst(19)) == [3, 5] + list)
+    #expect(notification.encode().count == 4094)
   }
 
   @Test("what cannot be cut into sections or prefixes needs a reset")
@@ -215,6 +331,35 @@ struct ErrorHandlingTests {
     #expect(harness.announce(["10.3.0.0/16"], from: peer, path: [64501, 1]) == .accepted)
     let outcome = harness.announce(["10.4.0.0/16"], from: peer, path: [64501])
     #expect(outcome == .maxPrefixesExceeded(Notification(.maximumPrefixes, data: [0, 1, 1, 0, 0, 0, 3])))
+  }
+
+  @Test("reserved and IPv4-mapped prefixes are ignored, those beside them are not (RFC 4271 section 6.3)")
+  func martians() {
+    var harness = TableHarness()
+    let peer = harness.peer(1, asn: 64501)
+    let nlri: [UInt8] = [4, 0xF0, 32, 255, 255, 255, 255, 24, 250, 1, 2, 24, 192, 0, 2]
+    #expect(harness.receive(update(good, nlri: nlri), from: peer) == .accepted)
+    #expect(harness.table.counters(peer, .ipv4Unicast).received == 1)
+    harness.announce(
+      ["::ffff:0:0/96", "::ffff:192.0.2.0/120", "2001:db8::/32"], from: peer, path: [64501],
+      nextHop: "2001:db8:ffff::1")
+    #expect(harness.table.counters(peer, .ipv6Unicast).received == 1)
+  }
+
+  @Test("a limit that is lowered below what is held has been exceeded, and a neighbor without routes never has")
+  func loweredLimit() {
+    var harness = TableHarness()
+    let peer = harness.peer(1, asn: 64501) { $0.maxPrefix = 3 }
+    harness.announce(["10.1.0.0/16", "10.2.0.0/16", "10.3.0.0/16"], from: peer, path: [64501])
+    #expect(harness.table.maxPrefixesExceeded(by: peer) == nil)
+    var settings = harness.table.peers[Int(peer.rawValue)].settings
+    settings.maxPrefix = 2
+    harness.table.updatePeer(peer, settings)
+    #expect(
+      harness.table.maxPrefixesExceeded(by: peer) == Notification(.maximumPrefixes, data: [0, 1, 1, 0, 0, 0, 2]))
+    settings.maxPrefix = 0
+    harness.table.updatePeer(peer, settings)
+    #expect(harness.table.maxPrefixesExceeded(by: peer) == nil)
   }
 
   @Test("loopback, multicast and unspecified next hops make a route unusable, never the session")

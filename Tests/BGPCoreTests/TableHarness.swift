@@ -13,15 +13,23 @@ struct TableHarness: ~Copyable {
   /// What a peer has been told and not been told to forget.
   var told: [PeerIndex: [IPPrefix: PathAttributes]] = [:]
   var messages: [PeerIndex: [UpdateMessage]] = [:]
+  /// The same as they were written.
+  var bytes: [PeerIndex: [[UInt8]]] = [:]
   var endOfRIBs: [PeerIndex: [Family]] = [:]
   var forwarding: [IPPrefix: [IPAddress]] = [:]
 
-  init(asn: UInt32 = 64500, routerID: UInt32 = 0x0A00_0001, _ adjust: (inout TableSettings) -> Void = { _ in }) {
+  /// - Parameter hasView: false: nothing is known of the kernel, as without `fib`.
+  init(
+    asn: UInt32 = 64500, routerID: UInt32 = 0x0A00_0001, hasView: Bool = true,
+    _ adjust: (inout TableSettings) -> Void = { _ in }
+  ) {
     var settings = TableSettings(asn: ASNumber(asn), routerID: routerID)
     adjust(&settings)
     var options = TableOptions()
     options.tracksFIB = true
+    options.assumesNextHopsReachable = !hasView
     table = RoutingTable(settings: settings, options: options)
+    guard hasView else { return }
     table.setUnderlay(
       [
         UnderlayRoute(prefix: prefix("10.0.0.0/8"), cost: 0, onLink: false),
@@ -46,12 +54,13 @@ struct TableHarness: ~Copyable {
     return index
   }
 
-  mutating func up(_ peer: PeerIndex, id: UInt32, families: FamilySet = .all, fourOctetAS: Bool = true) {
+  mutating func up(
+    _ peer: PeerIndex, id: UInt32, families: FamilySet = .all, fourOctetAS: Bool = true, local: String = "10.0.0.254"
+  ) {
     told[peer] = [:]
     table.sessionUp(
       peer,
-      Negotiated(
-        families: families, fourOctetAS: fourOctetAS, peerRouterID: id, localAddress: address("10.0.0.254")))
+      Negotiated(families: families, fourOctetAS: fourOctetAS, peerRouterID: id, localAddress: address(local)))
   }
 
   @discardableResult
@@ -119,10 +128,26 @@ struct TableHarness: ~Copyable {
       return
     }
     messages[peer, default: []].append(decoded)
+    bytes[peer, default: []].append(message)
     for prefix in decoded.withdrawn {
       #expect(told[peer]?.removeValue(forKey: prefix) != nil, "\(prefix) withdrawn from \(peer) but never announced")
     }
     for prefix in decoded.announced { told[peer]?[prefix] = decoded.attributes }
+  }
+
+  /// One attribute of the last message that the peer was sent, header and all; nil: it was not there.
+  func sent(_ type: AttributeType, to peer: PeerIndex) -> [UInt8]? {
+    guard let message = bytes[peer]?.last else { return nil }
+    let start = 23 + Int(message[19]) << 8 + Int(message[20])
+    var rest = message.dropFirst(start).prefix(Int(message[start - 2]) << 8 + Int(message[start - 1]))
+    while rest.count >= 3 {
+      let start = rest.startIndex
+      let isLong = rest[start] & 0x10 != 0
+      let count = isLong ? 4 + Int(rest[start + 2]) << 8 + Int(rest[start + 3]) : 3 + Int(rest[start + 2])
+      if rest[start + 1] == type.rawValue { return Array(rest.prefix(count)) }
+      rest = rest.dropFirst(count)
+    }
+    return nil
   }
 
   func path(_ text: String, at peer: PeerIndex) -> [UInt32]? {

@@ -161,4 +161,28 @@ import Testing
     #expect(try harness.settle(a, b))
     #expect(b.routes.count == 3)
   }
+
+  /// Cease/1 (RFC 4486) at once, not with the next route.
+  @Test func aLimitThatIsLoweredBelowWhatIsHeldEndsTheSession() throws {
+    let harness = try SpeakerHarness()
+    let a = try harness.speaker(1)
+    let b = try harness.speaker(2)
+    let networks = ["10.0.0.0/24", "10.0.1.0/24", "10.0.2.0/24"]
+    try a.apply(harness.configuration(1, networks: networks, neighbors: [harness.neighbor(2, of: 1)]))
+    let limit = { (limit: UInt32) in
+      harness.configuration(2, neighbors: [harness.neighbor(1, of: 2) { $0.peer.maxPrefix = limit }])
+    }
+    try b.apply(limit(5))
+    #expect(try harness.settle(a, b))
+    try b.apply(limit(3))
+    #expect(b.states == [.established])
+    try b.apply(limit(2))
+    #expect(b.states == [.idle])
+    #expect(try harness.run { b.routes.isEmpty && a.states != [.established] })
+    #expect(
+      harness.events.contains { $0.hasPrefix("1 s2 down: received Cease/Maximum Number of Prefixes Reached") })
+    try b.apply(limit(4))
+    #expect(try harness.settle(a, b))
+    #expect(b.routes.count == 3)
+  }
 }

@@ -98,6 +98,19 @@ struct UpdateMessageTests {
     #expect(try decode(message).attributes?.nextHop == IPAddress("2001:db8::1"))
   }
 
+  @Test(
+    "of a next hop of 32 octets without a global address the link-local one counts",
+    arguments: ["::", "fe80::9", "2001:db8::9"])
+  func onlyLinkLocal(first: String) throws {
+    let local: [UInt8] = [0xFE, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]
+    let global = try #require(IPAddress(first)).bytes
+    let reach: [UInt8] = [0, 2, 1, 32] + global + local + [0, 16, 0x20, 0x01]
+    let list: [UInt8] = [0x80, 14, UInt8(reach.count)] + reach + [0x40, 1, 1, 0, 0x40, 2, 0]
+    let message = marker + [0, UInt8(23 + list.count), 2, 0, 0, 0, UInt8(list.count)] + list
+    let wanted = first.hasPrefix("2001") ? first : "fe80::1"
+    #expect(try decode(message).attributes?.nextHop == IPAddress(wanted))
+  }
+
   @Test("End-of-RIB is an empty UPDATE, or an empty MP_UNREACH_NLRI")
   func endOfRIB() {
     #expect(UpdateMessage.endOfRIB(.ipv4Unicast) == marker + [0, 23, 2, 0, 0, 0, 0])
@@ -114,6 +127,15 @@ struct UpdateMessageTests {
       (
         [2, 2, 0, 10, 0x5B, 0xA0, 1, 2, 0, 5, 0, 6], [2, 1, 0, 1, 0, 1, 1, 2, 0, 0, 0, 5, 0, 0, 0, 6], "10 65537 {5,6}"
       ),
+      // RFC 6793 section 6: confederation segments, (65000) and [65001], are taken out of AS4_PATH and the rest counts.
+      (
+        [2, 3, 0, 10, 0x5B, 0xA0, 0x5B, 0xA0],
+        [3, 1, 0, 0, 0xFD, 0xE8, 2, 2, 0, 1, 0, 1, 0, 1, 0, 2, 4, 1, 0, 0, 0xFD, 0xE9], "10 65537 65538"
+      ),
+      ([2, 2, 0, 10, 0, 11], [3, 1, 0, 0, 0xFD, 0xE8], "10 11"),  // nothing is left of it
+      // AS 0, in whatever segment, costs the attribute (RFC 7607).
+      ([2, 2, 0, 10, 0x5B, 0xA0], [3, 1, 0, 0, 0, 0, 2, 1, 0, 1, 0, 1], "10 23456"),
+      ([2, 2, 0, 10, 0x5B, 0xA0], [5, 1, 0, 0, 0, 1, 2, 1, 0, 1, 0, 1], "10 23456"),  // no such segment
     ] as [([UInt8], [UInt8], String)])
   func as4(path: [UInt8], as4Path: [UInt8], merged: String) throws {
     var list: [UInt8] = [0x40, 1, 1, 0, 0x40, 2, UInt8(path.count)] + path + [0x40, 3, 4, 192, 0, 2, 1]
@@ -173,6 +195,32 @@ struct NLRITests {
     var reader = NLRIReader(UnsafeRawBufferPointer(rebasing: buffer[..<count]), .ipv6Unicast)
     #expect(reader.next()?.prefix(.ipv6Unicast) == prefix)
     #expect(count == 1 + (length + 7) / 8)
+  }
+
+  /// IANA "Special-Purpose Address" registries; RFC 1112 section 4, RFC 4291 section 2.5.5.2.
+  @Test(
+    "loopback, multicast, reserved, link-local and IPv4-mapped space is announced by nobody",
+    arguments: [
+      ([8, 127], true), ([4, 0xE0], true), ([32, 224, 0, 0, 5], true), ([4, 0xF0], true), ([8, 240], true),
+      ([24, 250, 1, 2], true), ([32, 255, 255, 255, 255], true), ([0], false), ([3, 0xE0], false), ([4, 0xD0], false),
+      ([8, 223], false),
+    ] as [([UInt8], Bool)])
+  func martian(bytes: [UInt8], isMartian: Bool) {
+    bytes.withUnsafeBytes {
+      var reader = NLRIReader($0, .ipv4Unicast)
+      #expect(reader.next()?.isMartian(.ipv4Unicast) == isMartian)
+    }
+  }
+
+  @Test(
+    "the same in IPv6",
+    arguments: [
+      ("::ffff:0:0/96", true), ("::ffff:192.0.2.0/120", true), ("::ffff:192.0.2.1/128", true), ("::/128", true),
+      ("::1/128", true), ("ff00::/8", true), ("fe80::/10", true), ("::/0", false), ("::/96", false),
+      ("::ffff:0:0:0/96", false), ("64:ff9b::/96", false), ("2001:db8::/32", false),
+    ])
+  func martian6(text: String, isMartian: Bool) {
+    #expect(PrefixKey(prefix(text)).isMartian(.ipv6Unicast) == isMartian)
   }
 
   @Test(

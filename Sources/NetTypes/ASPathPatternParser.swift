@@ -94,6 +94,7 @@ struct ASPathPatternParser {
         part = Self.either(part, [])
       } else if next == UInt8(ascii: "{"), let (least, most, end) = bounds() {
         position = end
+        if let most, most < least { return false }
         guard (least + (most ?? least) + 1) * (part.count + 2) <= ASPathPattern.maximumSize else { return false }
         part = Self.repeated(part, least, most)
       } else {
@@ -109,7 +110,7 @@ struct ASPathPatternParser {
     guard (1...2).contains(parts.count), let least = Int(parts[0]), least >= 0 else { return nil }
     if parts.count == 1 { return (least, least, close + 1) }
     if parts[1].isEmpty { return (least, nil, close + 1) }
-    guard let most = Int(parts[1]), most >= least else { return nil }
+    guard let most = Int(parts[1]), most >= 0 else { return nil }
     return (least, most, close + 1)
   }
 

@@ -1,5 +1,3 @@
-public import BGPWire
-
 /// A regular expression over an AS path as text, e.g. `65001 65002 {65003,65004}`: POSIX extended syntax without back
 /// references, `_` standing for a boundary (start, end, space, comma, bracket), as FRR has it.
 ///
@@ -33,10 +31,8 @@ public struct ASPathPattern: Hashable, Sendable {
   public static func == (a: ASPathPattern, b: ASPathPattern) -> Bool { a.text == b.text }
   public func hash(into hasher: inout Hasher) { hasher.combine(text) }
 
-  public func matches(_ path: ASPath) -> Bool { matches(path.description.utf8) }
-
-  /// Whether the expression is found anywhere in the text.
-  func matches(_ path: some Collection<UInt8>) -> Bool {
+  /// Whether the expression is found anywhere in the text of an AS path, given as its ASCII octets.
+  public func matches(_ path: [UInt8]) -> Bool {
     var states = StateSet(program.count)
     var next = StateSet(program.count)
     var isStart = true
