@@ -10,8 +10,9 @@ enum Restart {
   case waiting
   /// `grace`: until then neighbors without a session are waited for; `until`: all others (Selection_Deferral_Timer).
   case deferring(grace: Instant, until: Instant)
-  /// Selected; the kernel has not been told everything.
-  case selected
+  /// Selected; the kernel has not been told everything, or a neighbor that restarts as well has not: the routes that
+  /// an earlier process left over it stay until it has, or `until`.
+  case selected(until: Instant)
   case done
 
   /// `advanceRestart` has something to look at.
@@ -39,7 +40,7 @@ extension Speaker {
   func beginRestart(_ configuration: SpeakerConfiguration) {
     guard case .waiting = restart else { return }
     guard !preserved.isEmpty else {
-      restart = .selected
+      restart = .selected(until: Instant(nanoseconds: 0))
       return scheduleRound()
     }
     let now = Instant(nanoseconds: EventLoop.clock())
@@ -62,16 +63,27 @@ extension Speaker {
         restartTimer?.arm(at: (now < grace ? grace : until).nanoseconds)
         return
       }
-      restartTimer?.cancel()
-      restartTimer = nil
-      restart = .selected
+      restartTimer?.arm(at: until.nanoseconds)
+      restart = .selected(until: until)
       for neighbor in neighbors.values { neighbor.announce(.none) }
       table.endDeferral()
       return scheduleRound()
     }
-    if case .selected = restart, !table.hasWork, !table.hasFIBChanges {
+    if case .selected(let until) = restart, !table.hasWork, !table.hasFIBChanges {
+      let now = Instant(nanoseconds: EventLoop.clock())
+      guard now >= until || neighbors.values.allSatisfy(hasSaidEverything) else { return }
+      restartTimer?.cancel()
+      restartTimer = nil
       restart = .done
       onRestartComplete?()
+    }
+  }
+
+  /// It has a session and has sent its End-of-RIBs, or none is to be expected of it.
+  private func hasSaidEverything(_ neighbor: Neighbor) -> Bool {
+    guard let agreement = neighbor.session.agreement, agreement.peerSendsEndOfRIB else { return true }
+    return Family.allCases.allSatisfy {
+      !agreement.families.contains($0) || table.counters(neighbor.index, $0).endOfRIBReceived
     }
   }
 
@@ -80,9 +92,6 @@ extension Speaker {
       return isGraceOver || !neighbor.session.isLinkUp
     }
     // One that sends no End-of-RIB cannot be waited for, and one that restarts as well waits for us.
-    guard agreement.peerSendsEndOfRIB, agreement.gracefulRestart?.isRestarting != true else { return true }
-    return Family.allCases.allSatisfy {
-      !agreement.families.contains($0) || table.counters(neighbor.index, $0).endOfRIBReceived
-    }
+    return agreement.gracefulRestart?.isRestarting == true || hasSaidEverything(neighbor)
   }
 }
