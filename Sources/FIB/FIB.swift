@@ -14,7 +14,9 @@
 //
 // The kernel flushes nexthop objects, with their routes and without a word, when their interface goes down or loses
 // its carrier. The agent says so (`linkLost`), and after the dust has settled the objects are compared with the
-// kernel's (`verify`), so that a missed event costs time, never a route.
+// kernel's (`verify`), so that a missed event costs time, never a route. When the new way to a next hop is known before
+// the loss of the old one is, the object that is to be replaced is gone: the kernel says so (ENOENT), and the object and
+// its routes are made anew.
 //
 // A new process finds the routes of the one before it (`adopt`): they stay until they are confirmed by being written
 // again, or until `sweep` (RFC 4724 section 4.1).
@@ -150,13 +152,14 @@ extension FIB {
     toRelease = []
     lastSlot = nil
     round.version = version
-    defer { round = Round() }
-    if round.isEmpty {
+    let finished = round
+    round = Round()
+    if finished.isEmpty {
       if let version { note(version) }
       return
     }
-    activity += UInt64(round.count)
-    if let result = writer.submit(round) { finish(result) }
+    activity += UInt64(finished.count)
+    if let result = writer.submit(finished) { finish(result) }
   }
 
   private func note(_ version: UInt64) {
@@ -198,17 +201,26 @@ extension FIB {
       onEvent(Event(subject: "", text: "\(failure); everything is compared with the kernel again"))
       mustVerify = true
     }
+    var mustResolve = false
     for (id, error) in result.refusedNexthops {
-      onEvent(Event(subject: "nexthop \(id.rawValue)", text: error.description))
+      // Flushed with its link, and we were told of the new way before we were told of the link.
+      if error.number == ENOENT { mustResolve = true } else { tell(id, error) }
       objects.forget(id)
     }
+    defer { if mustResolve { resolveAll() } }
+    for (prefix, _) in result.refusedRoutes { refused.insert(prefix) }
+    // What was refused because of such an object is written again with the new one.
+    guard !mustResolve else { return }
     for (prefix, error) in result.refusedRoutes.prefix(3) {
       onEvent(Event(subject: prefix.description, text: error.description))
     }
     if result.refusedRoutes.count > 3 {
       onEvent(Event(subject: "", text: "the kernel refused \(result.refusedRoutes.count) routes in one batch"))
     }
-    for (prefix, _) in result.refusedRoutes { refused.insert(prefix) }
+  }
+
+  private func tell(_ id: NexthopID, _ error: KernelError) {
+    onEvent(Event(subject: "nexthop \(id.rawValue)", text: error.description))
   }
 }
 

@@ -81,6 +81,7 @@ struct NexthopObjects {
       targets[Int(slot)].id = nil
       mustRewrite = true
     }
+    let isNew = targets[Int(slot)].id == nil
     let id = targets[Int(slot)].id ?? newID()
     let before = target.isGroup ? target.paths : []
     targets[Int(slot)].id = id
@@ -88,9 +89,9 @@ struct NexthopObjects {
     targets[Int(slot)].paths = paths
     if becomesGroup {
       let group = paths.map { Nexthop.Member(retainMember($0, into: &round), weight: $0.weight) }
-      round.nexthops.append(Nexthop(id: id, target: .group(group), family: nil))
+      round.nexthops.append(.init(nexthop: Nexthop(id: id, target: .group(group), family: nil), isNew: isNew))
     } else if let path = paths.first {
-      round.nexthops.append(Self.single(id, path))
+      round.nexthops.append(.init(nexthop: Self.single(id, path), isNew: isNew))
     }
     for path in before { releaseMember(path, into: &round) }
     return mustRewrite
@@ -129,7 +130,7 @@ struct NexthopObjects {
     }
     let id = newID()
     members[key] = Member(id: id, references: 1)
-    round.nexthops.append(Self.single(id, path))
+    round.nexthops.append(.init(nexthop: Self.single(id, path), isNew: true))
     return id
   }
 

@@ -10,7 +10,14 @@ struct Round: Sendable {
     var nexthop: NexthopID?
   }
 
-  var nexthops: [Nexthop] = []
+  struct NexthopWrite: Sendable {
+    var nexthop: Nexthop
+    /// It is to be made. Otherwise it is to be there, and routes name it: one that the kernel has flushed meanwhile
+    /// must be refused, since a new one of the same number would have none of them.
+    var isNew: Bool
+  }
+
+  var nexthops: [NexthopWrite] = []
   var routes: [RouteWrite] = []
   var unused: [NexthopID] = []
   /// Version of Loc-RIB that the kernel holds once this is done; nil: part of a larger change.
@@ -43,7 +50,7 @@ extension Round {
   func write(to socket: NetlinkSocket, as protocol: RouteProtocol) -> RoundResult {
     var result = RoundResult(version: version, requests: count)
     var batch = MessageBatch(capacity: min(1 << 20, 256 + routes.count * 56 + nexthops.count * 64))
-    for nexthop in nexthops { batch.setNexthop(nexthop) }
+    for write in nexthops { batch.setNexthop(write.nexthop, create: write.isNew) }
     for route in routes {
       let metric = metric(of: route.prefix.family)
       if let nexthop = route.nexthop {
@@ -64,7 +71,7 @@ extension Round {
   private func note(_ refusal: KernelError, in result: inout RoundResult) {
     guard let place = refusal.message else { return }
     if place < nexthops.count {
-      result.refusedNexthops.append((nexthops[place].id, refusal))
+      result.refusedNexthops.append((nexthops[place].nexthop.id, refusal))
     } else if place < nexthops.count + routes.count {
       let route = routes[place - nexthops.count]
       // A route that is to go and is not there is as wanted.

@@ -92,11 +92,12 @@ extension Nexthop {
 extension MessageBatch {
   /// Makes a nexthop object, or replaces the one of that number in place. A single one cannot be replaced by a group,
   /// nor a group by a single one.
-  public mutating func setNexthop(_ nexthop: Nexthop) {
+  /// - Parameter create: false: only one that is there is replaced; otherwise ENOENT.
+  public mutating func setNexthop(_ nexthop: Nexthop, create: Bool = true) {
     var header = nhmsg()
     header.nh_protocol = nexthop.protocol.rawValue
     header.nh_family = nexthop.family?.number ?? UInt8(AF_UNSPEC)
-    append(.newNexthop, [.create, .replace], header) { batch in
+    append(.newNexthop, create ? [.create, .replace] : [.replace], header) { batch in
       batch.put(AttributeType(NHA_ID), nexthop.id.rawValue)
       switch nexthop.target {
       case .gateway(let gateway, let link):

@@ -140,6 +140,8 @@ extension Node {
   /// stood before is put back; one whose link is down waits for it.
   func apply(_ message: NLRouteSet) throws(Refusal) {
     guard let view else { throw Refusal("routes", "this speaker leaves the kernel alone") }
+    // The controller may have heard of a lost link before we read of it: first what the kernel flushed with it.
+    kernelChanged()
     let before = reconciler
     try reconciler.want(message, links: Array(view.links.values))
     let refused: (Route, KernelError)?

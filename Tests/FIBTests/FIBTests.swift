@@ -55,6 +55,31 @@ import Testing
     #expect(router.events.isEmpty)
   }
 
+  @Test func `a way that changes after the kernel flushed the old one, and before we were told, costs no route`() throws
+  {
+    let router = try Router()
+    let hop = try ip("10.255.0.9")
+    router.underlay.set(try net("10.255.0.9/32"), [.init(gateway: try ip("10.7.0.2"), link: 7)])
+    router.fib.setUnderlay(router.underlay)
+    for network in ["198.51.100.0/24", "203.0.113.0/24"] {
+      router.fib.set(try net(network), to: 1, nextHops: { _ in [hop] })
+    }
+    router.fib.commit(version: 1)
+    // The kernel takes the object and its routes away with the link; nobody calls linkLost yet.
+    try router.socket.commit { $0.setLink(7, up: false) }
+    #expect(try router.output("ip route show proto bgp").isEmpty && router.output("ip nexthop").isEmpty)
+    router.underlay.set(try net("10.255.0.9/32"), [.init(gateway: try ip("10.8.0.2"), link: 8)])
+    router.fib.setUnderlay(router.underlay)
+    let shown = try router.output("ip route show proto bgp")
+    #expect(
+      shown.contains("198.51.100.0/24") && shown.contains("203.0.113.0/24") && shown.contains("via 10.8.0.2 dev v1"))
+    // And when the word of the loss comes at last, nothing is lost again.
+    router.fib.linkLost(7)
+    router.fib.verify()
+    #expect(try router.output("ip route show proto bgp").split(separator: "\n").count == 2)
+    #expect(router.events.isEmpty)
+  }
+
   @Test func `a changed way to the next hop is one request, however many routes use it`() throws {
     let router = try Router()
     let hop = try ip("10.255.0.9")
