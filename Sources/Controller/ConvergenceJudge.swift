@@ -34,6 +34,9 @@ struct ConvergenceJudge: Sendable {
     for (name, view) in ordered where found.count < limit {
       if let reason = ownReason(of: name, view, depth) { found.append(reason) }
     }
+    for name in awaitedLinks.keys.sorted() where nodes[name] == nil && found.count < limit {
+      if let reason = awaitedLink(of: name) { found.append(reason) }
+    }
     guard found.count < limit else { return found }
     let index = SessionIndex(nodes)
     for (name, _) in ordered where found.count < limit {
@@ -50,6 +53,8 @@ struct ConvergenceJudge: Sendable {
   /// Whether a whole wave is a proof.
   func holds(_ nodes: [String: NodeView]) -> Bool {
     for (name, view) in nodes where ownReason(of: name, view, .counters) != nil { return false }
+    // Nodes without an agent are in no wave; what is awaited of them is told by netloom-machine.
+    guard awaitedLinks.keys.allSatisfy({ nodes[$0] != nil }) else { return false }
     let index = SessionIndex(nodes)
     return sessions.values.allSatisfy { $0.allSatisfy { reason(of: $0, index, .counters) == nil } }
       && broken.values.allSatisfy { $0.allSatisfy { index[$0.node, $0.key]?.state != .established } }
@@ -83,10 +88,12 @@ struct ConvergenceJudge: Sendable {
     if sample.fibVersion != sample.ribVersion {
       return "\(name): the kernel has acknowledged RIB version \(sample.fibVersion) of \(sample.ribVersion)"
     }
-    for (interface, up) in (awaitedLinks[name] ?? [:]).sorted(by: { $0.key < $1.key }) {
-      return "\(name):\(interface): not yet seen \(up ? "up" : "down")"
-    }
-    return nil
+    return awaitedLink(of: name)
+  }
+
+  private func awaitedLink(of name: String) -> String? {
+    (awaitedLinks[name] ?? [:]).min { $0.key < $1.key }
+      .map { interface, up in "\(name):\(interface): not yet seen \(up ? "up" : "down")" }
   }
 
   private func reason(of session: ExpectedSession, _ index: SessionIndex, _ depth: Depth) -> String? {

@@ -103,7 +103,7 @@ extension LabController {
     if !machine.state.error.isEmpty { return [machine.state.error] }
     guard machine.state.built else { return ["the machine is still building the lab"] }
     if adopting { return ["the controller was restarted and is adopting the nodes"] }
-    var reasons = machine.nodes.values.filter { $0.state == "failed" }.map { "\($0.name): failed" }.sorted()
+    var reasons = machine.nodes.values.filter { $0.state == "failed" }.map { failure(of: $0.name) }.sorted()
     reasons += judge.reasons(views(), depth: .states, limit: limit)
     if reasons.isEmpty, let failed = tracker.failedWave {
       reasons = judge.reasons(failed, depth: .counters, limit: limit)
@@ -118,6 +118,15 @@ extension LabController {
       reasons = [hasDaemonSessions ? "waiting until it was quiet for 1 s" : "being confirmed"]
     }
     return Array(reasons.prefix(limit))
+  }
+
+  /// Why a node counts as failed: the program of it that keeps ending, and where its words are.
+  private func failure(of name: String) -> String {
+    guard let process = machine.state.processes.first(where: { $0.node == name && !$0.running && !$0.lastExit.isEmpty })
+    else { return "\(name): failed" }
+    let log =
+      process.name == "agent" ? name : process.name.hasPrefix("cmd") ? "\(name).\(process.name)" : "\(name).daemon"
+    return "\(name): its \(process.name) keeps ending (\(process.lastExit)); see \(run.log(log))"
   }
 
   // MARK: waiting

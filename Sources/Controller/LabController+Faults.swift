@@ -82,8 +82,9 @@ extension LabController {
     if up { state.faults.downLinks.remove(index) } else { state.faults.downLinks.insert(index) }
     saveStateSoon()
     disturb(fault: true)
-    // The kernel has changed, the agents may not have read it yet: no proof before they say so.
-    for end in [link.a, link.b] where agents[end.node] != nil && !outage.nodes.contains(end.node) {
+    // The kernel has changed, agents (and netloom-machine, for nodes without one) may not have read it yet: no proof
+    // before they say so.
+    for end in [link.a, link.b] where !outage.nodes.contains(end.node) {
       judge.awaitedLinks[end.node, default: [:]][end.interface] = up
       if up == false { downEnds[end.node, default: []].insert(end.interface) }
     }
@@ -121,7 +122,7 @@ extension LabController {
       downEnds[node.name] = nil
     }
     judge.awaitedLinks[node.name] = nil
-    for interface in node.interfaces where agents[interface.farNode]?.connection != nil {
+    for interface in node.interfaces where canTell(interface.farNode) {
       let isUp = on && !state.faults.downLinks.contains(interface.link)
       judge.awaitedLinks[interface.farNode, default: [:]][interface.farInterface] = isUp
       ask(forSampleOf: interface.farNode)
@@ -131,6 +132,12 @@ extension LabController {
     observeOutage()
     for name in Set(node.interfaces.map(\.farNode) + [node.name]) { refreshReadiness(name) }
     look()
+  }
+
+  /// Somebody who watches this node's links is there: its agent, or netloom-machine where it has none.
+  private func canTell(_ name: String) -> Bool {
+    if let agent = agents[name] { return agent.connection != nil }
+    return machine.nodes[name]?.state == "running"
   }
 
   private func killSpeaker(_ node: ResolvedNode) async throws {

@@ -42,7 +42,9 @@ private func nodePlan(_ node: ResolvedNode) -> NLNodePlan {
   plan.name = node.name
   plan.kind = node.kind.rawValue
   plan.loopbacks = node.loopbacks.map(NLPrefix.init)
-  plan.sysctls = everyNode.merging(node.sysctls) { _, written in written }
+  // Only where equal paths can exist: each write costs as much as half a link.
+  let spread = node.kind.forwards && node.interfaces.count > 2 ? spreadByPorts : [:]
+  plan.sysctls = everyNode.merging(spread) { $1 }.merging(node.sysctls) { _, written in written }
   plan.environment = node.environment
   plan.exec = node.exec
   plan.commands = node.commands
@@ -64,6 +66,12 @@ private let everyNode = [
   "net.ipv6.conf.default.hop_limit": "255",
   "net.ipv6.conf.all.accept_dad": "0",
   "net.ipv6.conf.default.accept_dad": "0",
+]
+
+/// Several flows between two hosts spread over equal paths: ports count, not addresses alone.
+private let spreadByPorts = [
+  "net.ipv4.fib_multipath_hash_policy": "1",
+  "net.ipv6.fib_multipath_hash_policy": "1",
 ]
 
 private func linkPlan(_ link: ResolvedLink) -> NLLinkPlan {

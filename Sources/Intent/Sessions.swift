@@ -10,14 +10,22 @@ extension LabIntent {
     return lab.sessions.filter { isPossible($0, ethernets, parts, outage) }.flatMap(ends)
   }
 
-  /// The sessions that cannot stand: their far end is stopped or their link is down. Routes from one that is still
-  /// Established are about to go. Between parts of an AS that was cut iBGP may stand, over another AS, so it is in
-  /// neither list.
+  /// The sessions that cannot stand: their far end is stopped, their link is down, or the AS is cut between them.
+  /// Routes from one that is still Established are about to go. Where a loopback lies in a network that somebody
+  /// originates, iBGP may stand over another AS: such a session is in neither list.
   public func brokenSessions(during outage: Outage) -> [ExpectedSession] {
     guard outage != .none else { return [] }
     let ethernets = fabric.ethernets(during: outage)
-    return lab.sessions.filter { !isCarried($0, ethernets, outage) }.flatMap(ends)
-      .filter { !outage.nodes.contains($0.node) }
+    let parts = asParts(during: outage)
+    let networks = lab.nodes.flatMap(\.networks)
+    let isOriginated = { (address: IPAddress) in networks.contains { $0.contains(address) } }
+    return lab.sessions.filter { session in
+      if !isCarried(session, ethernets, outage) { return true }
+      return !isPossible(session, ethernets, parts, outage)
+        && !(isOriginated(session.a.address) && isOriginated(session.b.address))
+    }
+    .flatMap(ends)
+    .filter { !outage.nodes.contains($0.node) }
   }
 
   private func ends(_ session: ResolvedSession) -> [ExpectedSession] {

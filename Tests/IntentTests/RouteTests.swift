@@ -122,6 +122,9 @@ struct RouteTests {
     #expect(intent.warnings(during: cut) == ["AS 65000 is cut into 2 parts, iBGP runs within each: r1 r2 | r3 r4"])
     let sessions = intent.expectedSessions(during: cut).map { "\($0.node)-\($0.neighbor)" }.sorted()
     #expect(sessions == ["r1-r2", "r2-r1", "r3-r4", "r4-r3"])
+    // Across the cut nothing carries iBGP: loopbacks are in no network that another AS could lead to.
+    let broken = intent.brokenSessions(during: cut).map { "\($0.node)-\($0.neighbor)" }.sorted()
+    #expect(broken == ["r1-r3", "r1-r4", "r2-r3", "r2-r4", "r3-r1", "r3-r2", "r4-r1", "r4-r2"])
   }
 
   @Test("a subnet the AS originates comes by iBGP, except to a router that originates it as well")
