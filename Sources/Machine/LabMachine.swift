@@ -69,6 +69,7 @@ final class LabMachine {
     steps.done("routes")
     for node in nodes { node.startAgent() }
     lab.agentServer = nil
+    linkNames()
     steps.done("agents")
     isBuilt = true
     ready.built()
@@ -102,7 +103,6 @@ final class LabMachine {
   }
 
   private func startRest() {
-    linkNames()
     for node in nodes { node.startUserProcesses() }
     for node in nodes {
       do throws(KernelError) {

@@ -163,6 +163,16 @@ final class Node {
     request.network = namespace.fileDescriptor
     request.mounts = try ownMounts()
     request.environment += plan.environment + ["NETLOOM_NODE=\(name)"]
+    request.environment.append(Self.path(in: request.environment))
+  }
+
+  /// PATH with the folders of the system's programs: an ordinary user's may lack them, and birdc, bgpctl, vtysh or
+  /// tcpdump is what people run in a node.
+  static func path(in environment: [String]) -> String {
+    let own = environment.last { $0.hasPrefix("PATH=") } ?? "PATH=/usr/local/bin:/usr/bin:/bin"
+    let folders = Set(own.dropFirst(5).split(separator: ":"))
+    return own
+      + ["/usr/local/sbin", "/usr/sbin", "/sbin"].filter { !folders.contains($0[...]) }.map { ":" + $0 }.joined()
   }
 
   private func ownMounts() throws(BuildError) -> NodeMounts {

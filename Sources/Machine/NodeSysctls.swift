@@ -58,7 +58,11 @@ enum NodeSysctls {
     }
     // Sorted: `all` before `default` before single interfaces, and the same order every time.
     for (name, value) in planned.sorted(by: { $0.key < $1.key }) {
-      try Sysctl.write(Sysctl.Setting(name, value))
+      do {
+        try Sysctl.write(Sysctl.Setting(name, value))
+      } catch  where name.hasSuffix(".fib_multipath_hash_policy") && error.isNotThere {
+        missing.insert("\(name)=\(value)")  // a kernel without multipath routes
+      }
     }
   }
 }

@@ -58,12 +58,26 @@ final class Supervisor {
       outerPid = lab.table.outerPid(of: pid)
       startedAt = EventLoop.clock()
       starts += 1
+      if quickFailures > 0 { forgetFailures(of: pid) }
       lab.changed()
       started()
     } catch {
       ended("\(error)")
     }
   }
+
+  /// One that has run for ten seconds is no longer failing.
+  private func forgetFailures(of started: Int32) {
+    lab.loop.after(Self.proven) { [weak self] in
+      guard let self, pid == started else { return }
+      quickFailures = 0
+      isFailing = false
+      lab.changed()
+    }
+  }
+
+  /// Nanoseconds after which a program counts as running.
+  private static let proven: UInt64 = 10_000_000_000
 
   private func ended(_ reason: String) {
     pid = 0
@@ -73,7 +87,7 @@ final class Supervisor {
     guard wanted else { return }
     let ran = startedAt == 0 ? 0 : EventLoop.clock() - startedAt
     startedAt = 0
-    quickFailures = ran >= 10_000_000_000 ? 0 : quickFailures + 1
+    quickFailures = ran >= Self.proven ? 0 : quickFailures + 1
     isFailing = quickFailures > 3
     MachineLog.warning("\(node.isEmpty ? "lab" : node): \(name) ended: \(reason)")
     restarts += 1
