@@ -300,6 +300,9 @@ private let brokenPolicies: [Broken] = [
   Broken("a community part above 65535", "65535", pair("policies: {p: [{match: {community: §\"70000:1\"}}]}")),
   Broken("a wildcard that is set", "wildcard", pair("policies: {p: [{set: {community: {add: §\"65001:*\"}}}]}")),
   Broken("a bracket that does not close", "closed", pair("policies: {p: [{match: {as-path: §\"^[65001\"}}]}")),
+  Broken("a repetition of nothing", "valid expression", pair("policies: {p: [{match: {as-path: §\"*\"}}]}")),
+  Broken("a repetition backwards", "valid expression", pair("policies: {p: [{match: {as-path: §\"1{3,2}\"}}]}")),
+  Broken("a range backwards", "valid expression", pair("policies: {p: [{match: {as-path: §\"[9-0]\"}}]}")),
   Broken("an unknown neighbor in a match", "unknown neighbor", pair("policies: {p: [{match: {neighbor: §x}}]}")),
 ]
 
@@ -384,10 +387,10 @@ func aBrokenFileIsRefusedAtItsPlaceInItsWords(_ broken: Broken) throws {
 }
 
 @Test func aFileThatIsNotThereIsOneError() {
-  let parsed = TopologyFile.load(path: "/nonexistent/lab.yaml")
+  let parsed = TopologyFile.load(path: "/proc/no-such-folder/lab.yaml")
   #expect(
     parsed.errors.map(\.description) == [
-      "/nonexistent/lab.yaml:1:1: error: cannot open `/nonexistent/lab.yaml`: No such file or directory"
+      "/proc/no-such-folder/lab.yaml:1:1: error: cannot open `/proc/no-such-folder/lab.yaml`: No such file or directory"
     ])
   #expect(TopologyFile.load(path: "/tmp").errors.first?.message.contains("directory") == true)
 }

@@ -188,7 +188,6 @@ let contractSample = """
         10.255.0.2 isp2
         fd00:10:ffff::2 isp2
         198.51.100.2 web
-        fd00:10::7 web
         10.9.0.2 edge
         fd00:10::b edge
 

@@ -66,6 +66,16 @@ extension ScalarForm {
     return .because("the length must be 0 to \(address.family.bits)")
   }
 
+  /// Why no neighbor takes a route to it; nil: it does.
+  static func unroutable(_ prefix: IPPrefix) -> String? {
+    let address = prefix.address
+    if address.isMulticast { return "multicast addresses" }
+    if address.isLoopback { return "addresses of the host itself (loopback)" }
+    if address.isLinkLocal, address.family == .ipv6 { return "link-local addresses" }
+    if case .v4(let v4) = address, v4.isReserved { return "reserved addresses" }
+    return nil
+  }
+
   /// Why no interface can have it; nil: it can.
   private static func unusable(_ interface: InterfaceAddress) -> String? {
     let address = interface.address

@@ -6,7 +6,7 @@ extension ScalarForm {
   /// Lab and node names.
   static let name = ScalarForm(
     "a name of at most 32 lower-case letters, digits and inner hyphens",
-    schema: .text("^\(nodeNamePattern)$", maxLength: 32)
+    schema: .anyOf([.text("^\(nodeNamePattern)$", maxLength: 32), .integer(0...Int.max)])
   ) { text in
     if text.utf8.count > 32 { return .because("\(text.utf8.count) characters are too many") }
     if text == "localhost" { return .because("every node has this name for itself") }
@@ -23,7 +23,8 @@ extension ScalarForm {
 
   /// `NODE` or `NODE:IFACE`.
   static let endpoint = ScalarForm(
-    "`NODE` or `NODE:INTERFACE`", schema: .text("^\(nodeNamePattern)(:[^/:\\s]{1,15})?$")
+    "`NODE` or `NODE:INTERFACE`",
+    schema: .anyOf([.text("^\(nodeNamePattern)(:[^/:\\s]{1,15})?$"), .integer(0...Int.max)])
   ) { text in
     let parts = text.split(separator: ":", omittingEmptySubsequences: false)
     guard parts.count <= 2, let node = parts.first, !node.isEmpty else { return .plain }

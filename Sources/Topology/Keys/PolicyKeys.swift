@@ -27,7 +27,9 @@ enum PolicyKeys {
       Key("community", oneOrMore(.communityPattern, example: "[65001:100]"), "RFC 1997, `*` for any part"),
       Key("large-community", oneOrMore(.largeCommunityPattern, example: "[65001:1:2]"), "RFC 8092"),
       Key("origin", oneOrMore(.word(["local", "ebgp", "ibgp"]), example: "[local]"), "how we know it"),
-      Key("neighbor", oneOrMore(.text("a neighbor's name"), example: "[isp1]"), "who sent it"),
+      Key(
+        "neighbor", oneOrMore(.text("a neighbor's name"), example: "[isp1]"),
+        "the far end of the session: who sent it on import, who is to get it on export"),
       .notYet("rpki", "origin validation"),
     ])
 

@@ -32,7 +32,10 @@ indirect enum SchemaFragment: Sendable {
       return .object([("type", .string("number")), ("not", .object([("type", .string("integer"))]))])
     case .bool:
       return .object([("enum", .array([.bool(true), .bool(false), .string("true"), .string("false")]))])
-    case .words(let words): return .object([("enum", .array(words.map(JSONText.string)))])
+    case .words(let words):
+      // A YAML reader makes booleans of these two.
+      let bools = words.compactMap { $0 == "true" ? JSONText.bool(true) : $0 == "false" ? .bool(false) : nil }
+      return .object([("enum", .array(words.map(JSONText.string) + bools))])
     case .anyOf(let members): return .object([("anyOf", .array(members.map(\.json)))])
     case .scalar:
       return .object([("type", .array(["string", "number", "boolean"].map(JSONText.string)))])

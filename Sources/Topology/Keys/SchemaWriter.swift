@@ -44,8 +44,11 @@ struct SchemaWriter {
 
   /// Names are always text.
   private func names(_ fragment: SchemaFragment) -> JSONText {
-    if case .scalar = fragment { return .object([("type", .string("string"))]) }
-    return fragment.json
+    switch fragment {
+    case .scalar: return .object([("type", .string("string"))])
+    case .anyOf(let members): return members.first.map(names) ?? fragment.json
+    default: return fragment.json
+    }
   }
 
   private func object(_ record: Record) -> [(String, JSONText)] {

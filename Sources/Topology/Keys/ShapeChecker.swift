@@ -21,7 +21,9 @@ struct ShapeChecker {
 
   private func isMapping(_ tree: Tree, _ expected: String, _ path: String) -> Bool {
     if tree.isMapping { return true }
-    if !tree.isAbsent { reporter.error(tree.place, "`\(path)` is \(tree.kind); expected a mapping of \(expected)") }
+    if !tree.isAbsent {
+      reporter.error(tree.place, "\(quoted(path)) is \(tree.kind); expected a mapping of \(expected)")
+    }
     return false
   }
 
@@ -31,11 +33,11 @@ struct ShapeChecker {
 
   private func checkScalar(_ tree: Tree, _ form: ScalarForm, _ path: String) {
     guard let text = tree.text else {
-      reporter.error(tree.place, "`\(path)` is \(tree.kind); expected \(form.expected)")
+      reporter.error(tree.place, "\(quoted(path)) is \(tree.kind); expected \(form.expected)")
       return
     }
     if tree.isAbsent {
-      reporter.error(tree.place, "`\(path)` has no value; expected \(form.expected)")
+      reporter.error(tree.place, "\(quoted(path)) has no value; expected \(form.expected)")
       return
     }
     report(form.check(text), text, form, "\(path): ", tree.place)
@@ -48,17 +50,23 @@ struct ShapeChecker {
     switch problem {
     case nil: break
     case .plain: reporter.error(place, "\(prefix)`\(shown)`; expected \(form.expected)")
-    case .because(let reason): reporter.error(place, "\(prefix)`\(shown)`: \(reason); expected \(form.expected)")
+    case .because(let reason):
+      // A question ends its sentence: what was expected is the next one.
+      let expected = reason.hasSuffix("?") ? " Expected \(form.expected)" : "; expected \(form.expected)"
+      reporter.error(place, "\(prefix)`\(shown)`: \(reason)\(expected)")
     case .notYet: reporter.error(place, "\(prefix)`\(shown)` is not yet in this version; expected \(form.expected)")
     }
   }
+
+  /// A key as it is written; `the file` is no key.
+  private func quoted(_ path: String) -> String { path == "the file" ? path : "`\(path)`" }
 
   private func checkList(
     _ tree: Tree, _ item: Shape, _ count: ClosedRange<Int>?, _ example: String, _ path: String
   ) {
     guard case .list(let items) = tree.content else {
       if !tree.isAbsent || count != nil {
-        reporter.error(tree.place, "`\(path)` is \(tree.kind); expected a list, such as \(example)")
+        reporter.error(tree.place, "\(quoted(path)) is \(tree.kind); expected a list, such as \(example)")
       }
       return
     }
@@ -67,7 +75,7 @@ struct ShapeChecker {
         count.count == 1
         ? "\(count.lowerBound)"
         : items.count < count.lowerBound ? "at least \(count.lowerBound)" : "at most \(count.upperBound)"
-      reporter.error(tree.place, "`\(path)` has \(items.count) entries; expected \(wanted), such as \(example)")
+      reporter.error(tree.place, "\(quoted(path)) has \(items.count) entries; expected \(wanted), such as \(example)")
     }
     for tree in items { check(tree, item, path) }
   }
@@ -86,7 +94,7 @@ struct ShapeChecker {
   private func check(_ tree: Tree, _ record: Record, _ path: String, _ owner: Place) {
     if !tree.isMapping && !tree.isAbsent {
       let names = record.keys.filter { $0.status != .notYet }.prefix(4).map { "`\($0.name)`" }.joined(separator: ", ")
-      reporter.error(tree.place, "`\(path)` is \(tree.kind); expected a mapping with keys such as \(names)")
+      reporter.error(tree.place, "\(quoted(path)) is \(tree.kind); expected a mapping with keys such as \(names)")
       return
     }
     var present: [String] = []

@@ -172,11 +172,16 @@ extension ScalarForm {
       ? .because("a wildcard matches, it cannot be set") : nil
   }
 
-  /// What can be checked without compiling: the characters, and that brackets close.
   static let asPathPattern = ScalarForm(
     "a regular expression over AS numbers as FRR writes them, `_` a boundary: \"^65001_\"", schema: .scalar
   ) { text in
     guard !text.isEmpty, text.utf8.allSatisfy({ allowedInASPath.contains($0) }) else { return .plain }
+    if ASPathPattern(text) != nil { return nil }
+    return unclosed(text).map { .because($0) } ?? .because("not a valid expression")
+  }
+
+  /// What is wrong with the brackets, the most usual mistake.
+  private static func unclosed(_ text: String) -> String? {
     var open: [Character] = []
     for character in text {
       switch character {
@@ -184,11 +189,11 @@ extension ScalarForm {
       case "(" where open.last != "[": open.append("(")
       case "]" where open.last == "[": open.removeLast()
       case ")" where open.last != "[":
-        guard open.popLast() == "(" else { return .because("`)` without `(`") }
+        guard open.popLast() == "(" else { return "`)` without `(`" }
       default: break
       }
     }
-    return open.last.map { .because("`\($0)` is not closed") }
+    return open.last.map { "`\($0)` is not closed" }
   }
 
   private static let allowedInASPath = Set("0123456789_^$.*+?()[]|-{}, \\".utf8)

@@ -93,15 +93,20 @@ extension LabResolver {
     return times
   }
 
-  /// /etc/hosts: a router by its loopback, everything else by its first interface, in the order of the file.
+  /// /etc/hosts: a router by its loopback, everything else by its first interface, in the order of the file. Of a host
+  /// that others reach by one family, because somebody originates its subnet, the other family is left out: names must
+  /// lead somewhere.
   private func hostsText() -> String {
+    let networks = nodes.flatMap(\.networks)
     var text = "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n"
     for node in nodes {
-      for family in families {
+      let forwards = node.kind?.forwards == true
+      let addresses = families.compactMap { family in
         let first = node.interfaces.lazy.compactMap { self.end($0).address(family)?.address }.first
-        let loopback = node.kind?.forwards == true ? node.loopback(family) : nil
-        if let address = loopback ?? first ?? node.loopback(family) { text += "\(address) \(node.name)\n" }
+        return (forwards ? node.loopback(family) : nil) ?? first ?? node.loopback(family)
       }
+      let routed = forwards ? [] : addresses.filter { address in networks.contains { $0.contains(address) } }
+      for address in routed.isEmpty ? addresses : routed { text += "\(address) \(node.name)\n" }
     }
     return text
   }

@@ -61,6 +61,8 @@ extension LabResolver {
         reporter.error(item.place, "`\(prefix)` in a lab without \(prefix.family.title)")
       } else if node.networks.contains(prefix) {
         reporter.error(item.place, "`\(prefix)` stands twice in `networks`")
+      } else if let reason = ScalarForm.unroutable(prefix) {
+        reporter.error(item.place, "networks: `\(prefix)` holds \(reason), which no neighbor takes")
       } else {
         node.networks.append(prefix)
       }

@@ -53,6 +53,12 @@ struct SessionBuilder {
         max(written[0].place, written[1].place),
         "`sessions` differs at the two ends of `\(name(adjacency.a))` and `\(name(adjacency.b))`; write it at one end")
     }
+    for list in written {
+      var seen: Set<String> = []
+      for item in list.list where item.text.map({ !seen.insert($0).inserted }) ?? false {
+        lab.reporter.error(item.place, "`\(item.text ?? "")` stands twice in `sessions`")
+      }
+    }
     guard let first = written.first else {
       return lab.families.first.map { ([$0], false) }
     }
@@ -137,7 +143,8 @@ struct SessionBuilder {
   private func warnOfSilence(
     _ settings: NeighborSettings, _ speaker: Adjacency.Speaker, towards far: Adjacency.Speaker, _ place: Place
   ) {
-    guard settings.role == nil, !isDaemon(speaker) else { return }
+    // Beside errors, a relation that could not be read among them, it would only be noise.
+    guard settings.role == nil, !isDaemon(speaker), !lab.reporter.failed else { return }
     let missing = [("import", settings.importPolicy), ("export", settings.exportPolicy)].filter { $0.1 == .unset }.map(
       \.0)
     guard !missing.isEmpty else { return }

@@ -70,7 +70,11 @@ struct TestReader {
         tree.place(of: "from"), "from: `\(lab.nodes[from].name)` is a switch; expected a node with addresses")
     }
     guard let to = tree["to"], let target = to.text else { return nil }
-    if IPAddress(target) == nil { checkEndpoint(target, at: to.place) }
+    if IPAddress(target) == nil, checkEndpoint(target, at: to.place),
+      let index = lab.indexes[String(target.prefix { $0 != ":" })], lab.isSwitch(index)
+    {
+      reporter.error(to.place, "to: `\(target)` is a switch; expected a node with addresses, or an address")
+    }
     let transport = tree.text("proto").flatMap(TraceStep.Transport.init(rawValue:)) ?? .icmp
     let port = tree.number("port").flatMap { UInt16(exactly: $0) }
     if transport == .icmp, let port = tree["port"] {
@@ -177,6 +181,9 @@ struct TestReader {
     let output = expect?.text("output").map { text in
       text.count > 1 && text.hasPrefix("/") && text.hasSuffix("/")
         ? ExecStep.Output.pattern(String(text.dropFirst().dropLast())) : .text(text)
+    }
+    if case .pattern(let text)? = output, (try? Regex(text)) == nil, let place = expect?.place(of: "output") {
+      reporter.error(place, "output: `/\(text)/` is no regular expression")
     }
     return .exec(
       ExecStep(
