@@ -52,14 +52,6 @@ extension Lab {
     pthread_sigmask(SIG_BLOCK, &set, nil)
   }
 
-  /// The names of the lab's nodes, read from its plan; none when that cannot be read.
-  public func nodeNames() -> [String] {
-    guard let bytes = try? SmallFile.read(directory.plan), let plan = try? NLMachinePlan(serializedBytes: bytes) else {
-      return []
-    }
-    return plan.nodes.map(\.name)
-  }
-
   /// Runs the command to its end on this process's stdio and returns its exit code. Call it before other threads
   /// exist: the signals that it forwards are blocked in this thread and those made later.
   public func run(_ request: ExecRequest) throws(LabError) -> Int32 {
@@ -150,7 +142,8 @@ private final class ExecSession {
     case .exited(let exited):
       finish(.success(exited.signal == 0 ? exited.code : 128 + exited.signal))
     case .error(let text):
-      finish(.failure(LabError(.usage, text)))
+      // The words of the command were looked at before it went out: the node is switched off, or cannot start it.
+      finish(.failure(LabError(.environment, text)))
     case nil:
       break
     }

@@ -72,7 +72,7 @@ extension RunRoot {
     throw LabError(
       .didNotHold,
       running.isEmpty
-        ? "no lab is running; start one with: netloom up FILE" : "no lab \(name) is running, but: \(listed)")
+        ? "no lab is running; start one with: netloom up FILE" : "no lab \(name); running: \(listed)")
   }
 }
 

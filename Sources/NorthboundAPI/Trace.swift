@@ -56,6 +56,21 @@ public struct Trace: Codable, Sendable, Equatable {
     self.icmpErrors = icmpErrors
     self.capture = capture
   }
+
+  /// `symmetric`, `divergence` and `capture` are written even when null, as the contract shows them.
+  public func encode(to encoder: any Encoder) throws {
+    var container = encoder.container(keyedBy: CodingKeys.self)
+    try container.encode(flow, forKey: .flow)
+    try container.encode(reachable, forKey: .reachable)
+    try container.encode(symmetric, forKey: .symmetric)
+    try container.encode(forward, forKey: .forward)
+    try container.encode(`return`, forKey: .return)
+    try container.encode(divergence, forKey: .divergence)
+    try container.encode(complete, forKey: .complete)
+    try container.encodeIfPresent(undecided, forKey: .undecided)
+    try container.encode(icmpErrors, forKey: .icmpErrors)
+    try container.encode(capture, forKey: .capture)
+  }
 }
 
 public struct TracedFlow: Codable, Sendable, Equatable {

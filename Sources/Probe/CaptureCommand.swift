@@ -2,6 +2,7 @@
 //
 //   --point NODE:IFACE:IFINDEX:PID   once per interface; --describe TEXT after it gives its description
 //   --filter EXPR --write FILE|- --for SECONDS --snaplen N --buffer BYTES
+//   --replace -   as --write -, where stdout is a file whose old content goes once the capture begins
 //
 // The kernel hands over blocks (see CaptureOptions.immediate), so packets of different interfaces arrive out of order by
 // up to that block time: they wait `reorderWindow` and leave sorted by time. Complete after --for, SIGINT, SIGTERM; when
@@ -16,6 +17,7 @@ struct CaptureCommand {
   private var points: [CaptureTarget] = []
   private var filter = ""
   private var write: String?
+  private var replaces = false
   private var duration: UInt64?
   private var snapLength = 262_144
   private var ringBytes = 4 << 20
@@ -46,7 +48,8 @@ struct CaptureCommand {
         guard !points.isEmpty else { throw TraceRefusal(reason: "--describe stands after its --point") }
         points[points.count - 1].description = value
       case "--filter": filter = value
-      case "--write": write = value
+      case "--write": (write, replaces) = (value, false)
+      case "--replace": (write, replaces) = (value, true)
       case "--for":
         guard let seconds = Double(value), seconds > 0, seconds < 1e9 else {
           throw TraceRefusal(reason: "--for \(value) is no number of seconds")
@@ -113,7 +116,11 @@ struct CaptureCommand {
   }
 
   private func openOutput() throws(SystemError) -> Int32 {
-    guard let write, write != "-" else { return 1 }
+    guard let write, write != "-" else {
+      // Not every file can be cut: a pipe or a device has nothing to cut.
+      if replaces { _ = ftruncate(1, 0) }
+      return 1
+    }
     return try FileDescriptor.open(write, O_WRONLY | O_CREAT | O_TRUNC).release()
   }
 

@@ -1,6 +1,8 @@
 internal import FoundationEssentials
+internal import Glibc
 internal import NorthboundAPI
 internal import NorthboundClient
+internal import Synchronization
 internal import Topology
 
 /// What a failing step leaves behind for the person who has to find out why: the captures of the step, every node's
@@ -8,11 +10,8 @@ internal import Topology
 struct Evidence: Sendable {
   /// Folders start here; the current directory.
   let base: String
-  let lab: String
-  let test: String
-
   /// Relative to `base`, with a trailing slash.
-  var folder: String { "evidence/\(Self.folderName(lab))/\(Self.folderName(test))/" }
+  let folder: String
 
   /// Writes what can be had and returns the folder; what cannot is named in `missing.txt` there. A folder of an
   /// earlier run is replaced.
@@ -60,6 +59,14 @@ struct Evidence: Sendable {
     try encoder.encode(value).write(to: URL(fileURLWithPath: path))
   }
 
+  /// Why something could not be written, in the words of the system where it has any.
+  static func reason(_ error: any Error) -> String {
+    guard let error = error as? CocoaError else { return "\(error)" }
+    let path = error.filePath.map { " (\($0))" } ?? ""
+    guard let system = error.underlying as? POSIXError else { return "it cannot be written\(path)" }
+    return String(cString: strerror(system.code.rawValue)) + path
+  }
+
   /// Letters and digits of any script, everything else a dash: names are free text, folders should be easy to type.
   static func folderName(_ name: String) -> String {
     let words = name.lowercased().split { !$0.isLetter && !$0.isNumber }
@@ -67,5 +74,26 @@ struct Evidence: Sendable {
     var short = joined
     while short.utf8.count > 100 { short.removeLast() }
     return short.isEmpty ? "test" : short
+  }
+}
+
+/// The folders of one run: names that differ in signs only make one folder name, so the later one gets a number.
+public final class EvidenceFolders: Sendable {
+  private let taken = Mutex<Set<String>>([])
+
+  public init() {}
+
+  /// A folder that nobody else in this run has.
+  func claim(lab: String, test: String) -> String {
+    let name = "evidence/\(Evidence.folderName(lab))/\(Evidence.folderName(test))"
+    return taken.withLock { taken in
+      var folder = name
+      var number = 1
+      while !taken.insert(folder).inserted {
+        number += 1
+        folder = "\(name)-\(number)"
+      }
+      return folder + "/"
+    }
   }
 }

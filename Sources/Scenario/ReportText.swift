@@ -14,7 +14,7 @@ extension TestReport {
     }
   }
 
-  /// The step that did not hold, with its place, and every mismatch.
+  /// The step that did not hold, with its place, every mismatch, and why there is no evidence.
   var explanation: [String] {
     guard let offender else { return error.map { [$0] } ?? [] }
     var lines = ["\(offender.summary)   (\(offender.place))"]
@@ -31,6 +31,7 @@ extension TestReport {
     if let within = offender.withinMilliseconds {
       lines.append("  not within \(duration(Double(within) / 1000))")
     }
+    if let evidenceProblem { lines.append("  evidence could not be kept: \(evidenceProblem)") }
     return lines
   }
 

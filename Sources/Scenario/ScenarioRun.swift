@@ -4,6 +4,7 @@
 
 internal import Glibc
 public import Lab
+internal import NorthboundAPI
 internal import NorthboundClient
 public import Topology
 
@@ -52,15 +53,22 @@ public struct ScenarioRun: Sendable {
   /// Runs every file; throws `LabError.interrupted` after taking the present lab down.
   public func run(_ files: [String]) async throws -> [FileReport] {
     let loaded = files.map { (file: $0, parsed: TopologyFile.load(path: $0)) }
-    if let only = options.only {
-      let names = loaded.flatMap { $0.parsed.value?.tests.map(\.name) ?? [] }
-      if !names.isEmpty, !names.contains(only) {
-        throw LabError(.usage, "no test is called \"\(only)\"; there are: \(names.joined(separator: ", "))")
-      }
+    let names = loaded.flatMap { $0.parsed.value?.tests.map(\.name) ?? [] }
+    if let only = options.only, !names.isEmpty, !names.contains(only) {
+      throw LabError(.usage, "no test is called \"\(only)\"; there are: \(names.joined(separator: ", "))")
     }
+    let folders = EvidenceFolders()
     var reports: [FileReport] = []
     for (file, parsed) in loaded {
-      if let report = try await run(file, parsed) { reports.append(report) }
+      // Another file has the test that was asked for.
+      if let topology = parsed.value, let only = options.only, !names.isEmpty,
+        !topology.tests.contains(where: { $0.name == only })
+      {
+        note(.warning("\(file): no test of that name"))
+        reports.append(FileReport(file: file, lab: topology.name, tests: [], seconds: 0))
+      } else {
+        reports.append(try await run(file, parsed, folders))
+      }
     }
     return reports
   }
@@ -68,8 +76,9 @@ public struct ScenarioRun: Sendable {
   /// 3 could not run over 2 bad file over 1 failed: the first thing to mend.
   public static func exitCode(_ reports: [FileReport]) -> Int32 { reports.map(\.exitCode).max() ?? 2 }
 
-  /// Nil: the file has no test of the name asked for.
-  private func run(_ file: String, _ parsed: Parsed<ResolvedLab>) async throws -> FileReport? {
+  private func run(
+    _ file: String, _ parsed: Parsed<ResolvedLab>, _ folders: EvidenceFolders
+  ) async throws -> FileReport {
     let start = ContinuousClock.now
     for diagnostic in parsed.diagnostics { note(.diagnostic(diagnostic)) }
     guard let topology = parsed.value else {
@@ -78,34 +87,35 @@ public struct ScenarioRun: Sendable {
     }
     let tests = topology.tests.filter { options.only == nil || $0.name == options.only }
     guard !tests.isEmpty else {
-      if options.only != nil { return nil }
-      return problem(file, topology.name, LabError(.usage, "\(file): error: there are no tests in it"), since: start)
+      return problem(file, topology.name, "\(file): error: there are no tests in it", exit: 2, since: start)
     }
     do {
-      return try await run(tests, of: topology, file, start)
+      return try await run(tests, of: topology, file, folders, start)
+    } catch let error as Misfit {
+      return problem(file, topology.name, "\(file): error: \(error.reason)", exit: 2, since: start)
     } catch let error as LabError where error.kind != .interrupted {
-      return problem(file, topology.name, LabError(.environment, error.message), since: start, exit: error.kind)
+      // Whatever keeps a lab from coming up, the tests could not be run.
+      return problem(file, topology.name, error.message, exit: 3, since: start)
     }
   }
 
   private func problem(
-    _ file: String, _ lab: String, _ error: LabError, since start: ContinuousClock.Instant,
-    exit: LabError.Kind? = nil
+    _ file: String, _ lab: String, _ message: String, exit code: Int32, since start: ContinuousClock.Instant
   ) -> FileReport {
-    note(.problem(error.message))
-    // Whatever keeps a lab from coming up, the tests could not be run.
-    let code: Int32 = error.kind == .usage && exit == nil ? 2 : 3
+    note(.problem(message))
     return FileReport(
-      file: file, lab: lab, tests: [], seconds: (ContinuousClock.now - start).seconds, problem: (code, error.message))
+      file: file, lab: lab, tests: [], seconds: (ContinuousClock.now - start).seconds, problem: (code, message))
   }
 
   private func run(
-    _ tests: [LabTest], of topology: ResolvedLab, _ file: String, _ start: ContinuousClock.Instant
+    _ tests: [LabTest], of topology: ResolvedLab, _ file: String, _ folders: EvidenceFolders,
+    _ start: ContinuousClock.Instant
   ) async throws -> FileReport {
     let lab: Lab
     let settled: Bool
     if let name = options.lab {
       lab = try root.running(named: name)
+      if let misfit = try await misfit(of: topology, in: lab) { throw misfit }
       note(.starting(lab: lab.name, file: file))
       settled = true
     } else {
@@ -113,7 +123,9 @@ public struct ScenarioRun: Sendable {
       (lab, settled) = try await bringUp(topology)
       note(.started(seconds: (ContinuousClock.now - start).seconds))
     }
-    let runner = TestRunner(api: lab.client, lab: topology, directory: options.directory)
+    let runner = TestRunner(
+      api: lab.client, lab: topology, directory: options.directory,
+      labName: options.lab == nil ? topology.name : lab.name, folders: folders)
     let result: Result<[TestReport], any Error>
     do {
       result = .success(try await runner.run(tests, settled: settled) { note(.finished($0)) })
@@ -124,6 +136,25 @@ public struct ScenarioRun: Sendable {
     return FileReport(
       file: file, lab: topology.name, runningAs: lab.name, tests: try result.get(),
       seconds: (ContinuousClock.now - start).seconds, problem: problem.map { (3, $0.message) })
+  }
+
+  /// Why tests of this topology say nothing about that lab; nil: it has every node and every link end.
+  private func misfit(of topology: ResolvedLab, in lab: Lab) async throws -> Misfit? {
+    let running: LabTopology
+    do {
+      running = try await lab.client.topology()
+    } catch let error as ClientError {
+      throw LabError(.environment, "\(error)")
+    } catch let error as APIError {
+      throw LabError(.environment, error.message)
+    }
+    let nodes = Set(running.nodes.map(\.name))
+    if let node = topology.nodes.first(where: { !nodes.contains($0.name) }) {
+      return Misfit(reason: "lab \(lab.name) has no node \(node.name)")
+    }
+    let ends = Set(running.links.flatMap(\.endpoints))
+    let missing = topology.links.flatMap { [$0.a.name, $0.b.name] }.first { !ends.contains($0) }
+    return missing.map { Misfit(reason: "lab \(lab.name) has no link at \($0)") }
   }
 
   /// A lab that does not end is a problem of its own, beside what its tests said.
@@ -160,4 +191,9 @@ public struct ScenarioRun: Sendable {
     let suffix = "-test-\(getpid())"
     return name.prefix(32 - suffix.count) + suffix
   }
+}
+
+/// The tests are of another lab than the one they were to run on.
+private struct Misfit: Error {
+  let reason: String
 }

@@ -18,7 +18,9 @@ extension SessionStep {
     if wrong.isEmpty { return .held }
     return .failed(
       wrong.map { session in
-        let reason = session.lastError.map { " (\($0))" } ?? ""
+        // Of an established session the last error is that of an earlier connection.
+        let isUp = session.state == SessionStep.State.established.rawValue
+        let reason = isUp ? "" : session.lastError.map { " (\($0))" } ?? ""
         return Mismatch("session \(node) – \(name)", expected: expected.rawValue, found: session.state + reason)
       })
   }

@@ -19,20 +19,21 @@ public struct StepRunner<C: Clock<Duration>>: Sendable {
 
   /// What the step came to, and the captures it made.
   ///
-  /// With `within:` it is tried until it holds or the time is up; the first attempt counts however long it takes,
-  /// later ones only if they end in time. Throws `ClientError` when the lab cannot be asked any more, and
+  /// With `within:` it is tried until it holds or the time is up: an attempt that ends later counts as failed, and a
+  /// command is ended when the time is up. Throws `ClientError` when the lab cannot be asked any more, and
   /// `CancellationError`.
   public func run(_ step: TestStep) async throws -> (report: StepReport, traces: [Trace]) {
     let start = clock.now
     let limit = step.withinMilliseconds.map { Duration.milliseconds(Int64($0)) }
-    var attempt = try await perform(step.action)
+    var attempt = try await perform(step.action, limit)
     var elapsed = start.duration(to: clock.now)
+    if let limit, attempt.outcome.holds, elapsed > limit { attempt.outcome = late(elapsed) }
     while !attempt.outcome.holds, let limit, elapsed + pause < limit {
       try await clock.sleep(until: clock.now.advanced(by: pause), tolerance: nil)
-      let next = try await perform(step.action)
+      let next = try await perform(step.action, limit - elapsed)
       elapsed = start.duration(to: clock.now)
-      if next.outcome.holds, elapsed > limit { break }
       attempt = next
+      if next.outcome.holds, elapsed > limit { attempt.outcome = late(elapsed) }
     }
     let report = StepReport(
       place: step.place, summary: step.summary, outcome: attempt.outcome,
@@ -41,7 +42,12 @@ public struct StepRunner<C: Clock<Duration>>: Sendable {
     return (report, attempt.traces)
   }
 
-  private func perform(_ action: TestAction) async throws -> (outcome: Outcome, traces: [Trace]) {
+  private func late(_ elapsed: Duration) -> Outcome {
+    .failed([Mismatch("time", expected: "held when the time is up", found: "held after \(elapsed.seconds) s")])
+  }
+
+  /// - Parameter limit: what is left of `within:`.
+  private func perform(_ action: TestAction, _ limit: Duration?) async throws -> (outcome: Outcome, traces: [Trace]) {
     do {
       switch action {
       case .trace(let step):
@@ -55,7 +61,7 @@ public struct StepRunner<C: Clock<Duration>>: Sendable {
       case .session(let step):
         return (step.judge(try await api.status(), localInterface: localInterface(step)), [])
       case .exec(let step):
-        let command = ExecCommand(argv: ["/bin/sh", "-c", step.command], timeoutMs: 60_000)
+        let command = ExecCommand(argv: ["/bin/sh", "-c", step.command], timeoutMs: milliseconds(limit))
         return (step.judge(try await api.exec(command, in: step.node)), [])
       case .fault(let step):
         try await api.fault(FaultCommand(kind: step.kind.rawValue, targets: step.targets))
@@ -66,6 +72,12 @@ public struct StepRunner<C: Clock<Duration>>: Sendable {
     } catch ClientError.timedOut(let path, let limit) {
       return (.undecided("the controller did not answer \(path) within \(limit.components.seconds) s"), [])
     }
+  }
+
+  /// How long a command may take: what is left of `within:`, a minute without it.
+  private func milliseconds(_ limit: Duration?) -> UInt32 {
+    guard let limit else { return 60_000 }
+    return UInt32(clamping: Int64(max(1, min(limit.seconds, 3600) * 1000)))
   }
 
   private func judge(_ step: RouteStep) async throws -> Outcome {

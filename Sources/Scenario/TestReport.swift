@@ -20,13 +20,19 @@ public struct TestReport: Sendable {
   public let error: String?
   /// Relative to the current directory, with a trailing slash; nil: nothing was kept.
   public let evidence: String?
+  /// Why evidence could not be kept.
+  public let evidenceProblem: String?
 
-  public init(name: String, seconds: Double, steps: [StepReport], error: String? = nil, evidence: String? = nil) {
+  public init(
+    name: String, seconds: Double, steps: [StepReport], error: String? = nil, evidence: String? = nil,
+    evidenceProblem: String? = nil
+  ) {
     self.name = name
     self.seconds = seconds
     self.steps = steps
     self.error = error
     self.evidence = evidence
+    self.evidenceProblem = evidenceProblem
   }
 
   /// The step that decided against it.

@@ -11,14 +11,23 @@ public struct TestRunner: Sendable {
   let lab: ResolvedLab
   /// Where `evidence/` is made.
   let directory: String
+  /// The running lab's name, for the evidence.
+  let labName: String
+  let folders: EvidenceFolders
   /// How long the lab may take to converge again after a test.
   let patience: Duration
   let clock = ContinuousClock()
 
-  public init(api: any LabAPI, lab: ResolvedLab, directory: String, patience: Duration = .seconds(30)) {
+  /// `folders` are those of the run that these tests belong to; `labName`: nil, the file's.
+  public init(
+    api: any LabAPI, lab: ResolvedLab, directory: String, labName: String? = nil,
+    folders: EvidenceFolders = EvidenceFolders(), patience: Duration = .seconds(30)
+  ) {
     self.api = api
     self.lab = lab
     self.directory = directory
+    self.labName = labName ?? lab.name
+    self.folders = folders
     self.patience = patience
   }
 
@@ -50,7 +59,7 @@ public struct TestRunner: Sendable {
     let runner = StepRunner(api: api, lab: lab)
     var steps: [StepReport] = []
     var broke = false
-    var evidence: String?
+    var evidence: Result<String, Unkept>?
     var failure: (any Error)?
     for step in test.steps {
       broke = broke || step.isFault
@@ -67,7 +76,8 @@ public struct TestRunner: Sendable {
     let taken = seconds(since: start)
     if broke { try await mend() }
     if let failure { throw failure }
-    return TestReport(name: test.name, seconds: taken, steps: steps, evidence: evidence)
+    return TestReport(
+      name: test.name, seconds: taken, steps: steps, evidence: try? evidence?.get(), evidenceProblem: evidence?.problem)
   }
 
   /// A refusal to mend shows in the next test: the lab has not converged before it.
@@ -94,20 +104,36 @@ public struct TestRunner: Sendable {
     let step = StepReport(
       place: test.place, summary: "converged", outcome: .undecided(reason), heldAfter: nil, withinMilliseconds: nil)
     let evidence = try await keepEvidence(of: test, [])
-    return TestReport(name: test.name, seconds: seconds(since: start), steps: [step], evidence: evidence)
+    return TestReport(
+      name: test.name, seconds: seconds(since: start), steps: [step], evidence: try? evidence.get(),
+      evidenceProblem: evidence.problem)
   }
 
-  /// Nil when the folder cannot be written: the verdict stands without it.
-  private func keepEvidence(of test: LabTest, _ traces: [Trace]) async throws -> String? {
-    let evidence = Evidence(base: directory, lab: lab.name, test: test.name)
+  /// The folder, or why it could not be written: the verdict stands without it.
+  private func keepEvidence(of test: LabTest, _ traces: [Trace]) async throws -> Result<String, Unkept> {
+    let evidence = Evidence(base: directory, folder: folders.claim(lab: labName, test: test.name))
     do {
-      return try await evidence.keep(traces, from: api, nodes: lab.nodes)
+      return .success(try await evidence.keep(traces, from: api, nodes: lab.nodes))
     } catch is CancellationError {
       throw CancellationError()
     } catch {
-      return nil
+      return .failure(Unkept(reason: Evidence.reason(error)))
     }
   }
 
   private func seconds(since start: ContinuousClock.Instant) -> Double { (clock.now - start).seconds }
+}
+
+/// Evidence that could not be written.
+private struct Unkept: Error {
+  let reason: String
+}
+
+extension Result where Failure == Unkept {
+  fileprivate var problem: String? {
+    switch self {
+    case .success: nil
+    case .failure(let unkept): unkept.reason
+    }
+  }
 }

@@ -27,6 +27,25 @@ struct CommonOptions: ParsableArguments {
     return (try Labs.find(parts[0]), parts[1])
   }
 
+  /// Several things of one lab, which the command is about: where one of them says LAB/, it says so for all.
+  func find(all references: [String]) throws -> (lab: Lab, names: [String]) {
+    let parts = references.map {
+      $0.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+    }
+    guard let index = parts.firstIndex(where: { $0.count == 2 }) else { return (try find(), references) }
+    if let other = parts.first(where: { $0.count == 2 && $0[0] != parts[index][0] }) {
+      throw LabError(.usage, "one command, one lab: \(parts[index][0]) or \(other[0])?")
+    }
+    return (try find(references[index]).lab, parts.map { $0[$0.count - 1] })
+  }
+
+  /// For commands that take the lab as an argument too: both may say it, but not two labs.
+  func agree(with name: String?) throws {
+    if let name, let lab, name != lab {
+      throw ValidationError("One lab: \(name) or \(lab)? Give it as the argument or with --lab, not both")
+    }
+  }
+
   /// The named lab, or the only one that runs.
   func find() throws -> Lab { try Labs.find(lab) }
 }

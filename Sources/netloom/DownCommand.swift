@@ -23,6 +23,7 @@ struct DownCommand: ParsableCommand {
 
   func validate() throws {
     if all, name != nil || common.lab != nil { throw ValidationError("Give a lab or --all, not both") }
+    try common.agree(with: name)
   }
 
   func run() throws {
@@ -49,6 +50,7 @@ struct DownCommand: ParsableCommand {
     if all { return labs }
     if let wanted = name ?? common.lab {
       if let lab = labs.first(where: { $0.name == wanted }) { return [lab] }
+      if labs.contains(where: { $0.state == .running }) { return [try Labs.find(wanted)] }
       if let close = nearest(to: wanted, in: labs.map(\.name)) {
         throw LabError(.didNotHold, "no lab \(wanted) is running; did you mean \(close)?")
       }

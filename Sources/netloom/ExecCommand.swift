@@ -10,9 +10,11 @@ struct ExecCommand: ParsableCommand {
         netloom exec h1 -- ping -c 3 web
         netloom exec customer -- ip route
         netloom exec dual-isp/h1 -- bash            a terminal in the node
+        netloom exec h1 --lab dual-isp -- ip route
         netloom exec h1 -- tcpdump -ni eth1 -w - > h1.pcap
 
-      Stdin, stdout, stderr, signals, the terminal and the exit code pass through; no root is needed.
+      Stdin, stdout, stderr, signals, the terminal and the exit code pass through; no
+      root is needed. Options of netloom stand before the command.
       """)
 
   @Argument(help: "The node, or LAB/NODE.")
@@ -24,6 +26,11 @@ struct ExecCommand: ParsableCommand {
 
   @Option(help: ArgumentHelp("The lab; may be left out while one runs.", valueName: "lab"))
   var lab: String?
+
+  @Option(name: .shortAndLong, help: "Without effect: the output is the command's.")
+  var output: OutputFormat = .table
+
+  @OptionGroup var appearance: AppearanceOptions
 
   func run() throws {
     let (command, lab) = try split()
@@ -43,22 +50,33 @@ struct ExecCommand: ParsableCommand {
     throw Exit(code: try target.lab.run(request))
   }
 
-  /// Everything after NODE arrives unparsed. What stands before `--` is ours if it is an option of ours, otherwise the
-  /// command has begun: `netloom exec h1 ip route` works too.
+  /// Everything after NODE arrives unparsed. Options are ours until `--` or the first word that is none, which begins
+  /// the command: `netloom exec h1 ip -4 route` works too.
   private func split() throws -> (command: [String], lab: String?) {
-    guard let marker = words.firstIndex(of: "--") else { return (words, lab) }
     var lab = lab
-    var ours = words[..<marker]
-    while let word = ours.popFirst() {
-      if word == "--lab", let value = ours.popFirst() {
-        lab = value
-      } else if word.hasPrefix("--lab=") {
-        lab = String(word.dropFirst(6))
-      } else if !["-v", "--verbose", "--no-color"].contains(word) {
-        return (words, lab)
+    var rest = words[...]
+    while let word = rest.first, word.hasPrefix("-") {
+      rest.removeFirst()
+      if word == "--" { break }
+      let parts = word.split(separator: "=", maxSplits: 1).map(String.init)
+      switch parts[0] {
+      case "-h", "--help": throw CleanExit.helpRequest(Self.self)
+      case "-v", "--verbose", "--no-color": break
+      case "--lab", "-o", "--output":
+        guard let value = parts.count == 2 ? parts[1] : rest.popFirst(), value != "--" else {
+          throw LabError(.usage, "\(word) needs a value")
+        }
+        if parts[0] == "--lab" {
+          lab = value
+        } else if OutputFormat(rawValue: value) == nil {
+          throw LabError(.usage, "\(parts[0]) is table or json, not \(value)")
+        }
+      default:
+        throw LabError(
+          .usage, "exec has no option \(word); say what to run after --: netloom exec \(node) -- COMMAND")
       }
     }
-    return (Array(words[(marker + 1)...]), lab)
+    return (Array(rest), lab)
   }
 }
 

@@ -25,7 +25,7 @@ struct ExplainCommand: AsyncParsableCommand {
 
   func run() async throws {
     let (lab, name) = try common.find(node)
-    let explanation = try await lab.naming { try await $0.explain(node: name, prefix: prefix) }
+    let explanation = try await lab.reading(name) { try await $0.explain(node: name, prefix: prefix) }
     if common.json {
       try Output.json(explanation)
     } else {

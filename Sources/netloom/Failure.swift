@@ -17,6 +17,9 @@ enum Failure {
     case let error as LabError:
       Output.error(error.message)
       return error.kind.rawValue
+    case let error as Interrupted:
+      Output.error(error.message)
+      return 128 + error.signal
     case let error as APIError:
       Output.error(error.message)
       return exitCode(of: error)

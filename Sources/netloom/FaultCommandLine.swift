@@ -40,13 +40,28 @@ struct FaultCommandLine: AsyncParsableCommand {
     guard targets.count == wanted else {
       throw LabError(.usage, "fault \(kind) takes \(Self.targetWords(fault)); \(targets.count) given")
     }
-    let references = try targets.map(common.find)
-    let lab = try references.first?.lab ?? common.find()
-    if let other = references.first(where: { $0.lab.name != lab.name }) {
-      throw LabError(.usage, "one fault, one lab: \(lab.name) or \(other.lab.name)?")
-    }
-    try await lab.naming { try await $0.fault(FaultCommand(kind: kind, targets: references.map(\.name))) }
+    try checkEnds(fault)
+    let (lab, names) = try common.find(all: targets)
+    if fault == .killSpeaker { try await checkSpeaker(names[0], in: lab) }
+    try await lab.naming { try await $0.fault(FaultCommand(kind: kind, targets: names)) }
     if common.json { try Output.json(Done()) }
+  }
+
+  /// A node alone does not say which of its links.
+  private func checkEnds(_ kind: FaultStep.Kind) throws {
+    guard kind == .linkDown || kind == .linkUp, let end = targets.first(where: { !$0.contains(":") }) else { return }
+    throw LabError(
+      .usage,
+      "fault \(kind.rawValue) takes \(Self.targetWords(kind)); \(end) names no interface, see: "
+        + "netloom show links \(end)")
+  }
+
+  /// As a step of a test: what speaks no BGP has no speaker to kill.
+  private func checkSpeaker(_ name: String, in lab: Lab) async throws {
+    guard let node = try await lab.naming({ try await $0.topology() }).nodes.first(where: { $0.name == name }),
+      node.asn == nil, NodeKind(rawValue: node.kind)?.isDaemon != true
+    else { return }
+    throw LabError(.usage, "fault kill-speaker: \(name) speaks no BGP; expected a router with an asn")
   }
 
   private static func targetCount(_ kind: FaultStep.Kind) -> Int {
@@ -75,6 +90,22 @@ extension Lab {
     } catch let error as APIError where error.code == "not-found" && !error.message.contains("did you mean") {
       guard let suggestion = await suggestion(for: error) else { throw error }
       throw APIError(code: error.code, message: "\(error.message); did you mean \(suggestion)?")
+    }
+  }
+
+  /// Asks about one node. A stopped one has no answer, though its namespace may still stand; of one without a speaker
+  /// is said that it has none.
+  func reading<Answer>(_ node: String, _ ask: (NorthboundClient) async throws -> Answer) async throws -> Answer {
+    if try await client.status().nodes.contains(where: { $0.name == node && $0.state == "stopped" }) {
+      throw LabError(.environment, "\(node) is stopped; it runs again after: netloom fault start \(node)")
+    }
+    do {
+      return try await naming(ask)
+    } catch let error as APIError where error.code == "invalid" {
+      let nodes = (try? await client.topology())?.nodes ?? []
+      guard let kind = nodes.first(where: { $0.name == node }).flatMap({ NodeKind(rawValue: $0.kind) }), !kind.forwards
+      else { throw error }
+      throw LabError(.usage, "\(node) is a \(kind.rawValue): it speaks no BGP; see: netloom show routes \(node)")
     }
   }
 

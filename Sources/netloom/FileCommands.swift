@@ -66,23 +66,29 @@ struct GraphCommand: ParsableCommand {
       EXAMPLES:
         netloom graph lab.yaml > lab.svg
         netloom graph lab.yaml -o dot | dot -Tpng > lab.png
+        netloom graph --lab dual-isp > lab.svg         as the running lab was made
       """)
 
   @Argument(help: "The topology file.", completion: .file(extensions: ["yaml", "yml"]))
-  var file: String
+  var file: String?
 
   @Option(name: .shortAndLong, help: "svg or dot.")
   var output: Format = .svg
 
-  @Option(help: .hidden)
+  @Option(help: ArgumentHelp("A running lab instead of a file.", valueName: "lab"))
   var lab: String?
 
   @OptionGroup var appearance: AppearanceOptions
 
   enum Format: String, ExpressibleByArgument, CaseIterable { case svg, dot }
 
+  func validate() throws {
+    if (file == nil) == (lab == nil) { throw ValidationError("Give a topology file or --lab LAB") }
+  }
+
   func run() throws {
-    let drawing = TopologyDrawing(lab: try Files.topology(file))
+    let topology = try file.map { try Files.topology($0) } ?? Files.topology(of: Labs.find(lab))
+    let drawing = TopologyDrawing(lab: topology)
     let text = output == .svg ? drawing.svg() : drawing.dot()
     Output.text(text.hasSuffix("\n") ? text : text + "\n")
   }

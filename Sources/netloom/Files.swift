@@ -17,6 +17,13 @@ enum Files {
     return lab
   }
 
+  /// What a running lab was made from.
+  static func topology(of lab: Lab) throws -> ResolvedLab {
+    var topology = try value(of: lab.topology())
+    topology.name = lab.name
+    return topology
+  }
+
   static func value<Value>(of parsed: Parsed<Value>) throws -> Value {
     for diagnostic in parsed.diagnostics { Output.note("\(diagnostic)") }
     guard let value = parsed.value else { throw Exit(code: 2) }

@@ -27,7 +27,10 @@ struct ListCommand: ParsableCommand {
   func run() throws {
     let root = RunRoot.ofThisUser()
     root.sweep()
-    let labs = try root.labs().filter { common.lab == nil || $0.name == common.lab }
+    let all = try root.labs()
+    let labs = all.filter { common.lab == nil || $0.name == common.lab }
+    // A name that is not there, while others run, is probably a slip: said as `status` says it.
+    if labs.isEmpty, all.contains(where: { $0.state == .running }) { _ = try common.find() }
     if common.json {
       let entries = labs.map {
         Entry(

@@ -13,6 +13,10 @@ struct Netloom: ParsableCommand {
         netloom explain isp2 203.0.113.0/24     why that path won, rule by rule
         netloom test topologies/dual-isp.yaml   the tests, in a lab of their own
         netloom down
+
+      COMPLETION, for bash, zsh or fish:
+        source <(netloom --generate-completion-script bash)
+        netloom --generate-completion-script fish > ~/.config/fish/completions/netloom.fish
       """,
     version: version,
     subcommands: [],

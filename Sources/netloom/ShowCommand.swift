@@ -14,6 +14,8 @@ struct ShowCommand: AsyncParsableCommand {
         netloom show bgp customer --neighbor isp1         what isp1 sent
         netloom show neighbors customer
         netloom show links customer -o json
+
+      Exit code 1 when there is nothing for the PREFIX.
       """)
 
   @Argument(help: "routes, bgp, neighbors or links.")
@@ -51,8 +53,11 @@ struct ShowCommand: AsyncParsableCommand {
   private var palette: Palette { Palette(color: common.appearance.color) }
 
   private func showRoutes(_ lab: Lab, _ name: String) async throws {
-    let routes = try await lab.naming { try await $0.routes(of: name, prefix: prefix) }
-    if common.json { return try Output.json(routes) }
+    let routes = try await lab.reading(name) { try await $0.routes(of: name, prefix: prefix) }
+    if common.json {
+      try Output.json(routes)
+      return try requireSome(routes)
+    }
     var table = Table("PREFIX", "KIND", "PROTO", "VIA", "NODE", "INTERFACE", ">METRIC")
     for route in routes {
       let hops =
@@ -65,17 +70,27 @@ struct ShowCommand: AsyncParsableCommand {
       }
     }
     show(table, otherwise: "no route\(prefix.map { " to \($0)" } ?? "")")
+    try requireSome(routes)
   }
 
   private func showBGP(_ lab: Lab, _ name: String) async throws {
-    let bgp = try await lab.naming { try await $0.allBGP(of: name, prefix: prefix, neighbor: neighbor) }
-    if common.json { return try Output.json(bgp) }
+    let bgp = try await lab.reading(name) { try await $0.allBGP(of: name, prefix: prefix, neighbor: neighbor) }
+    if common.json {
+      try Output.json(bgp)
+      return try requireSome(bgp.routes)
+    }
     show(BGPText.table(bgp.routes), otherwise: "no path\(prefix.map { " to \($0)" } ?? "")")
     if !bgp.routes.isEmpty { Output.line(palette.dim("> best, = beside the best, ! not usable, x refused, s stale")) }
+    try requireSome(bgp.routes)
+  }
+
+  /// What was asked for by its prefix and is not there did not hold.
+  private func requireSome(_ routes: [some Any]) throws {
+    if prefix != nil, routes.isEmpty { throw Exit(code: 1) }
   }
 
   private func showNeighbors(_ lab: Lab, _ name: String) async throws {
-    let neighbors = try await lab.naming { try await $0.neighbors(of: name) }
+    let neighbors = try await lab.reading(name) { try await Self.neighbors(of: name, $0) }
     if common.json { return try Output.json(neighbors) }
     var table = Table(
       "NEIGHBOR", "ADDRESS", ">AS", "STATE", "UP FOR", ">HOLD", "FAMILY", ">RECEIVED", ">ACCEPTED", ">SENT",
@@ -98,8 +113,33 @@ struct ShowCommand: AsyncParsableCommand {
     }
   }
 
+  /// A session without a connection has seen no address and no AS: those of the file stand in for them.
+  private static func neighbors(of name: String, _ client: NorthboundClient) async throws -> [NeighborDetail] {
+    var neighbors = try await client.neighbors(of: name)
+    guard neighbors.contains(where: { $0.address.isEmpty || $0.asn == 0 }) else { return neighbors }
+    let sessions = try await client.status().sessions.filter { $0.node == name }
+    let nodes = try await client.topology().nodes
+    let interfaces = nodes.first { $0.name == name }?.interfaces ?? []
+    for index in neighbors.indices {
+      // FARNODE:IFACE/ipv4, or FARNODE/ipv4 between loopbacks.
+      let key = neighbors[index].session
+      let possible = sessions.filter {
+        $0.neighbor == neighbors[index].neighbor && $0.neighborAddress.contains(":") == key.hasSuffix("/ipv6")
+      }
+      let onLink = possible.filter { session in
+        interfaces.contains { $0.name == session.interface && key.hasPrefix($0.peer + "/") }
+      }
+      let meant = onLink.count == 1 ? onLink : possible
+      if neighbors[index].address.isEmpty, meant.count == 1 { neighbors[index].address = meant[0].neighborAddress }
+      if neighbors[index].asn == 0 {
+        neighbors[index].asn = nodes.first { $0.name == neighbors[index].neighbor }?.asn ?? 0
+      }
+    }
+    return neighbors
+  }
+
   private func showLinks(_ lab: Lab, _ name: String) async throws {
-    let links = try await lab.naming { try await $0.links(of: name) }
+    let links = try await lab.reading(name) { try await $0.links(of: name) }
     if common.json { return try Output.json(links) }
     var table = Table(
       "INTERFACE", "STATE", "PEER", ">MTU", "MAC", "ADDRESSES", ">RX PACKETS", ">TX PACKETS", ">DROPPED")

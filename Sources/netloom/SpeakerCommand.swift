@@ -29,6 +29,9 @@ struct SpeakerCommand: ParsableCommand {
   @Option(help: .hidden)
   var lab: String?
 
+  @Option(name: .shortAndLong, help: "Without effect: a speaker prints its log only.")
+  var output: OutputFormat = .table
+
   @OptionGroup var appearance: AppearanceOptions
 
   func run() throws {

@@ -19,6 +19,8 @@ struct StatusCommand: AsyncParsableCommand {
 
   @OptionGroup var common: CommonOptions
 
+  func validate() throws { try common.agree(with: name) }
+
   func run() async throws {
     let lab = try Labs.find(name ?? common.lab)
     let status = try await lab.client.status()

@@ -38,7 +38,8 @@ struct TestCommand: AsyncParsableCommand {
   @OptionGroup var appearance: AppearanceOptions
 
   func run() async throws {
-    if lab != nil { _ = try Labs.find(lab) }
+    try Self.check(lab)
+    if let junit { try Paths.checkWritable(junit) }
     let root = RunRoot.ofThisUser()
     root.sweep()
     let quiet = output == .json
@@ -64,6 +65,16 @@ struct TestCommand: AsyncParsableCommand {
     if code != 0 { throw Exit(code: code) }
   }
 
+  /// A lab that does not run: the tests could not be run, whatever its absence means elsewhere.
+  private static func check(_ lab: String?) throws {
+    guard let lab else { return }
+    do {
+      _ = try Labs.find(lab)
+    } catch {
+      throw LabError(.environment, error.message)
+    }
+  }
+
   @Sendable private static func show(_ note: ScenarioRun.Note, _ style: ReportStyle, quiet: Bool, verbose: Bool) {
     switch note {
     case .diagnostic(let diagnostic): Output.note("\(diagnostic)")
@@ -87,6 +98,8 @@ private struct FileResult: Encodable {
     let seconds: Double
     let message: String?
     let evidence: String?
+    /// Why there is none.
+    let evidenceProblem: String?
   }
 
   let file: String
@@ -103,7 +116,8 @@ private struct FileResult: Encodable {
     tests = report.tests.map {
       Test(
         name: $0.name, verdict: $0.verdict.rawValue, seconds: $0.seconds,
-        message: $0.verdict == .passed ? nil : $0.message, evidence: $0.evidence)
+        message: $0.verdict == .passed ? nil : $0.message, evidence: $0.evidence,
+        evidenceProblem: $0.evidenceProblem)
     }
   }
 }

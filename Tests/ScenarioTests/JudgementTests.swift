@@ -151,6 +151,22 @@ struct SessionJudgementTests {
         == .failed([Mismatch("session customer – isp1", expected: "established", found: "idle (Cease)")]))
   }
 
+  @Test func theLastErrorOfAnEstablishedSessionIsOfAnEarlierConnection() throws {
+    let text = "- session: {node: customer, neighbor: isp1}\n  expect: {state: idle}"
+    guard case .session(let step) = try step(text).action else { throw NotThatStep() }
+    let status = Status(
+      lab: "small", pid: 1, controller: ControllerStatus(pid: 2, state: "running"), converged: true, convergedBy: nil,
+      convergedAfterMs: nil, notConverged: [], version: 1, nodes: [],
+      sessions: [
+        SessionStatus(
+          node: "customer", neighbor: "isp1", state: "established", prefixesReceived: 0, prefixesSent: 0,
+          interface: "eth1", neighborAddress: "10.0.0.1", lastError: "link down")
+      ], links: [], warnings: [])
+    #expect(
+      step.judge(status, localInterface: nil)
+        == .failed([Mismatch("session customer – isp1", expected: "idle", found: "established")]))
+  }
+
   @Test func aFarInterfacePicksOneOfSeveralSessions() throws {
     let sessions = [("isp1", "eth1", "established"), ("isp1", "eth5", "idle")]
     #expect(try judge("isp1:eth7", sessions, interface: "eth1") == .held)

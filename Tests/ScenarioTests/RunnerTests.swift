@@ -110,6 +110,40 @@ struct TestRunnerTests {
       ])
   }
 
+  @Test func testsWhoseNamesMakeTheSameFolderKeepEvidenceApart() {
+    let folders = EvidenceFolders()
+    #expect(folders.claim(lab: "small", test: "fails x") == "evidence/small/fails-x/")
+    #expect(folders.claim(lab: "small", test: "fails  x!") == "evidence/small/fails-x-2/")
+    #expect(folders.claim(lab: "other", test: "fails x") == "evidence/other/fails-x/")
+  }
+
+  @Test func evidenceThatCannotBeWrittenIsSaidInTheFailure() async throws {
+    let file = NSTemporaryDirectoryPath() + "/netloom-scenario-\(UUID().uuidString)"
+    try "not a folder".write(toFile: file, atomically: false, encoding: .utf8)
+    defer { try? FileManager.default.removeItem(atPath: file) }
+    let lab = try lab(tests: two)
+    let runner = TestRunner(
+      api: FakeLab(.init(traces: [trace(forward: ["h1"], reachable: false)])), lab: lab, directory: file)
+    let reports = try await runner.run(lab.tests, settled: true) { _ in }
+    #expect(reports.allSatisfy { $0.evidence == nil && $0.verdict == .failed })
+    #expect(
+      reports[0].explanation.contains {
+        $0.hasPrefix("  evidence could not be kept: Not a directory (\(file)/evidence")
+      }, "\(reports[0].explanation)")
+  }
+
+  @Test func evidenceOfARunningLabGoesUnderItsOwnName() async throws {
+    let folder = NSTemporaryDirectoryPath() + "/netloom-scenario-\(UUID().uuidString)"
+    try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    let lab = try lab(tests: two)
+    let runner = TestRunner(
+      api: FakeLab(.init(traces: [trace(forward: ["h1"], reachable: false)])), lab: lab, directory: folder,
+      labName: "second")
+    let reports = try await runner.run(lab.tests, settled: true) { _ in }
+    #expect(reports.map(\.evidence) == ["evidence/second/break-it/", "evidence/second/look-only/"])
+  }
+
   @Test func aLabThatDoesNotConvergeAgainLeavesTheNextTestUndecided() async throws {
     let converged = Convergence(converged: true, convergedBy: .counters, afterMs: 1, reasons: [])
     let stuck = Convergence(converged: false, convergedBy: nil, afterMs: nil, reasons: ["isp1: busy: fib"])

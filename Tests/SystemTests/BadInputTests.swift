@@ -39,6 +39,63 @@ import Testing
     }
   }
 
+  @Test("the words of a file's error read as sentences")
+  func wording() throws {
+    let bench = try Bench()
+    let misspelt = try bench.file("misspelt.yaml", "name: x\ntopology:\n  nodes:\n    a: {kind: hast}\n")
+    let first = try bench.netloom(["validate", misspelt]).errors
+    #expect(first.contains("did you mean `host`? Expected one of"), "\(first)")
+    let list = try bench.file("list.yaml", "- name: x\n")
+    let second = try bench.netloom(["validate", list]).errors
+    #expect(second.contains("error: the file is a list"), "\(second)")
+  }
+
+  @Test("what is wrong with the words of a command is said before anything is looked at")
+  func words() throws {
+    let bench = try Bench()
+    for (arguments, words) in [
+      (["down", "one", "--lab", "two"], "one or two"),
+      (["status", "one", "--lab", "two"], "one or two"),
+      (["graph"], "--lab LAB"),
+      (["fault", "link-down", "a", "b"], "NODE:IFACE"),
+      (["exec", "h1", "--speed", "9", "true"], "after --"),
+      (["exec", "h1", "-o", "xml", "true"], "table or json"),
+    ] {
+      let run = try bench.netloom(arguments)
+      #expect(run.exit == 2 && run.errors.contains(words), "\(arguments): \(run.exit) \(run.errors)")
+    }
+    let later = try bench.netloom(["mesh", "status"])
+    #expect(later.exit == 2 && later.errors == "netloom: mesh is not there yet in this version\n", "\(later.errors)")
+  }
+
+  @Test("a report that cannot be written is refused before any lab is started")
+  func report() throws {
+    let bench = try Bench()
+    let file = try bench.file("quick.yaml", "name: bi-\(getpid())\n" + Self.hostWithTest)
+    for path in ["no-such-folder/report.xml", "."] {
+      let run = try bench.netloom(["test", file, "--junit", path])
+      #expect(run.exit == 3 && run.output.isEmpty, "\(run.exit) \(run.output)")
+      #expect(run.errors.hasPrefix("netloom: cannot write \(path): ") && !run.errors.contains("Cocoa"), "\(run.errors)")
+    }
+    #expect(!FileManager.default.fileExists(atPath: "\(bench.directory)/no-such-folder"))
+  }
+
+  @Test("tests on a lab that does not run could not be run")
+  func testsWithoutLab() throws {
+    let bench = try Bench()
+    let file = try bench.file("quick.yaml", "name: bi-\(getpid())\n" + Self.hostWithTest)
+    let run = try bench.netloom(["test", file, "--lab", "no-such-lab"])
+    #expect(run.exit == 3 && run.errors.contains("lab"), "\(run.exit) \(run.errors)")
+  }
+
+  static let hostWithTest = """
+    topology: {nodes: {h: {kind: host}}}
+    tests:
+      - name: it runs
+        steps: [{exec: {node: h, command: "true"}, expect: {exit: 0}}]
+
+    """
+
   @Test("commands on a lab that does not run say so")
   func noLab() throws {
     let bench = try Bench()

@@ -134,8 +134,118 @@ import Testing
       try bench.netloom(["exec", "--lab", lab, "h1", "--", "getent", "hosts", "h2"]).output.contains("2001:db8:b::2"))
     #expect(try bench.netloom(["exec", "--lab", lab, "h1", "--", "ping", "-c1", "-W2", "h2"]).exit == 0)
     #expect(try bench.netloom(["exec", "--lab", lab, "h1", "--", "hostname"]).output == "h1\n")
+    // Options of netloom may stand after the node, with `--` or without; those of the command are its own.
+    #expect(try bench.netloom(["exec", "h1", "--lab", lab, "echo", "--lab", "x"]).output == "--lab x\n")
+    #expect(try bench.netloom(["exec", "h1", "--lab=\(lab)", "-o", "json", "--", "echo", "-o"]).output == "-o\n")
     let nearest = try bench.netloom(["exec", "--lab", lab, "h3", "--", "true"])
     #expect(nearest.exit != 0 && nearest.errors.contains("h1"), "\(nearest.errors)")
+  }
+
+  @Test("a stopped node is the environment's matter, a prefix that is not there did not hold, a host speaks no BGP")
+  func exitCodes() throws {
+    let bench = try Bench()
+    let lab = "ct-codes-\(getpid())"
+    _ = try bench.up(lab, Self.pair)
+    for what in ["routes", "bgp"] {
+      #expect(try bench.netloom(["show", what, "--lab", lab, "a", "198.51.100.0/24"]).exit == 0)
+      #expect(try bench.netloom(["show", what, "--lab", lab, "a", "203.0.113.0/24"]).exit == 1)
+    }
+    let host = try bench.netloom(["explain", "--lab", lab, "h1", "198.51.100.0/24"])
+    #expect(host.exit == 2 && host.errors.contains("h1 is a host: it speaks no BGP"), "\(host.errors)")
+    let speaker = try bench.netloom(["fault", "--lab", lab, "kill-speaker", "h1"])
+    #expect(speaker.exit == 2 && speaker.errors.contains("speaks no BGP"), "\(speaker.errors)")
+    // LAB/ at one end holds for the other.
+    #expect(try bench.netloom(["fault", "link-down", "a:eth1", "\(lab)/b:eth1"]).exit == 0)
+    let neighbors = try bench.netloom(["show", "neighbors", "\(lab)/a", "-o", "json"]).output
+    struct Neighbor: Decodable {
+      var address: String
+      var asn: UInt32
+    }
+    let shown = try JSONDecoder().decode([Neighbor].self, from: Data(neighbors.utf8))
+    #expect(shown.map(\.asn) == [64501] && shown.allSatisfy { !$0.address.isEmpty }, "\(neighbors)")
+    #expect(try bench.netloom(["fault", "link-up", "\(lab)/a:eth1", "b:eth1"]).exit == 0)
+    for node in ["a", "h1"] {
+      #expect(try bench.netloom(["fault", "--lab", lab, "kill", node]).exit == 0)
+      for words in [["exec", node, "--lab", lab, "true"], ["show", "routes", node, "--lab", lab]] {
+        let run = try bench.netloom(words)
+        #expect(run.exit == 3, "\(words): \(run.exit) \(run.errors)")
+      }
+    }
+    #expect(try bench.netloom(["trace", "--lab", lab, "h1", "h2"]).exit == 3)
+  }
+
+  @Test("a filter that does not compile costs no file: an old one stays, a new one is not begun")
+  func captureFilter() throws {
+    let bench = try Bench()
+    let lab = "ct-filter-\(getpid())"
+    _ = try bench.up(lab, Self.pair)
+    let old = try bench.file("old.pcapng", "what was there before, and is longer than nothing")
+    let new = "\(bench.directory)/new.pcapng"
+    for file in [old, new] {
+      let run = try bench.netloom(["capture", "--lab", lab, "-f", "bad(", "-w", file])
+      #expect(run.exit == 2 && run.errors.contains("bad("), "\(run.exit) \(run.errors)")
+    }
+    #expect(try String(contentsOfFile: old, encoding: .utf8).hasPrefix("what was there"))
+    #expect(!FileManager.default.fileExists(atPath: new))
+    #expect(try bench.netloom(["capture", "--lab", lab, "-w", old, "--for", "100ms"]).exit == 0)
+    #expect(try Data(contentsOf: URL(fileURLWithPath: old)).starts(with: [0x0A, 0x0D, 0x0D, 0x0A]))
+    #expect(try Command.run("capinfos", [old]).exit == 0)
+  }
+
+  @Test("a running lab is drawn as it was made")
+  func graph() throws {
+    let bench = try Bench()
+    let lab = "ct-graph-\(getpid())"
+    _ = try bench.up(lab, Self.pair)
+    let file = try bench.netloom(["graph", "\(lab).yaml", "-o", "dot"])
+    let drawn = try bench.netloom(["graph", "--lab", lab, "-o", "dot"])
+    #expect(drawn.exit == 0 && drawn.output == file.output && !drawn.output.isEmpty, "\(drawn.errors)")
+  }
+
+  @Test("tests of another lab's file are refused on this one, and a file without the test asked for is named")
+  func testsElsewhere() throws {
+    let bench = try Bench()
+    let lab = "ct-else-\(getpid())"
+    _ = try bench.up(lab, "topology: {nodes: {h: {kind: host}}}\n")
+    func tests(_ file: String, node: String, named name: String) throws -> String {
+      try bench.file(
+        file,
+        """
+        name: \(lab)
+        topology: {nodes: {\(node): {kind: host}}}
+        tests:
+          - name: \(name)
+            steps: [{exec: {node: \(node), command: "true"}, expect: {exit: 0}}]
+
+        """)
+    }
+    let other = try tests("other.yaml", node: "c", named: "one")
+    let same = try tests("same.yaml", node: "h", named: "two")
+    let refused = try bench.netloom(["test", other, "--lab", lab])
+    #expect(refused.exit == 2 && refused.errors.contains("lab \(lab) has no node c"), "\(refused.errors)")
+    let only = try bench.netloom(["test", other, same, "--lab", lab, "--only", "two", "--junit", "report.xml"])
+    #expect(only.exit == 0 && only.errors.contains("other.yaml: no test of that name"), "\(only.errors)")
+    let report = try String(contentsOfFile: "\(bench.directory)/report.xml", encoding: .utf8)
+    #expect(report.contains("other.yaml\" tests=\"0\"") && report.contains("same.yaml\" tests=\"1\""), "\(report)")
+  }
+
+  @Test("an interrupted up ends with the code of its signal and leaves no lab", arguments: [SIGINT, SIGTERM, SIGHUP])
+  func interruptedUp(signal: Int32) throws {
+    let bench = try Bench()
+    let lab = "ct-int-\(signal)-\(getpid())"
+    // Its `exec` does not end by itself: `up` is still busy when the signal comes.
+    let text = "name: \(lab)\ntopology: {nodes: {h: {kind: host, exec: [\"touch begun; sleep 100\"]}}}\n"
+    let path = try bench.file("up.yaml", text)
+    let up = Process()
+    up.executableURL = URL(fileURLWithPath: Command.netloom)
+    up.arguments = ["up", path]
+    up.standardError = FileHandle.nullDevice
+    try up.run()
+    #expect(bench.eventually(20) { FileManager.default.fileExists(atPath: "\(bench.directory)/begun") })
+    kill(up.processIdentifier, signal)
+    up.waitUntilExit()
+    #expect(up.terminationReason == .exit && up.terminationStatus == 128 + signal, "\(up.terminationStatus)")
+    #expect(try !bench.netloom(["ls", "-o", "json"]).output.contains(lab))
   }
 
   @Test("a terminal gets a real pty")
@@ -155,11 +265,24 @@ import Testing
     for lab in labs { _ = try bench.up(lab, "topology: {nodes: {h: {kind: host}}}\n") }
     let run = try bench.netloom(["down"])
     #expect(run.exit == 2 && labs.allSatisfy { run.errors.contains($0) }, "\(run.errors)")
+    for words in ["down no-such", "down --lab no-such", "ls --lab no-such", "status no-such"] {
+      let run = try bench.netloom(words.split(separator: " ").map(String.init))
+      #expect(run.exit == 1 && run.errors.contains("no lab no-such; running: "), "\(words): \(run.errors)")
+      #expect(labs.allSatisfy { run.errors.contains($0) }, "\(run.errors)")
+    }
     let list = try bench.netloom(["ls", "-o", "json"])
     #expect(labs.allSatisfy { list.output.contains($0) })
     for lab in labs { #expect(try bench.netloom(["down", "--lab", lab]).exit == 0) }
     let rest = try bench.netloom(["ls", "-o", "json"]).output
     #expect(!labs.contains { rest.contains($0) })
+  }
+
+  @Test("completion scripts are there, and help says how to get them", arguments: ["bash", "zsh", "fish"])
+  func completion(shell: String) throws {
+    let bench = try Bench()
+    let script = try bench.netloom(["--generate-completion-script", shell])
+    #expect(script.exit == 0 && script.output.contains("netloom"), "\(script.errors)")
+    #expect(try bench.netloom(["--help"]).output.contains("--generate-completion-script"))
   }
 
   @Test("doctor names what this kernel lacks and what falls back")
