@@ -141,8 +141,8 @@ import Testing
   }
 
   @Test func aFailedCallNamesTheCallTheThingAndTheReason() {
-    #expect(throws: SystemError("open", ENOENT, "/nonexistent/file")) {
-      _ = try FileDescriptor.open("/nonexistent/file", O_RDONLY).rawValue
+    #expect(throws: SystemError("open", ENOENT, "/proc/no-such-folder/file")) {
+      _ = try FileDescriptor.open("/proc/no-such-folder/file", O_RDONLY).rawValue
     }
     #expect("\(SystemError("open", ENOENT, "/x"))" == "open /x: No such file or directory")
   }
