@@ -62,13 +62,14 @@ let package = Package(
   ],
   targets: [
     // Layer 0
-    .target(name: "CLinux", linkerSettings: [.linkedLibrary("mnl")]),
+    .target(name: "CLinux", linkerSettings: [.linkedLibrary("mnl"), .linkedLibrary("nftnl")]),
     .target(name: "CPcap", linkerSettings: [.linkedLibrary("pcap")]),
     module("NetTypes", settings: hot),
     // Layer 1
     module("BGPWire", ["NetTypes"], settings: hot),
     module("EventLoop", ["CLinux"]),
     module("Netlink", ["NetTypes", "CLinux"]),
+    module("Nftables", ["NetTypes", "Netlink", "CLinux"]),
     module("Capture", ["NetTypes", "CPcap", "CLinux"], settings: hot),
     module("Topology", ["NetTypes", .product(name: "Yams", package: "Yams")]),
     .target(
@@ -124,6 +125,7 @@ let package = Package(
     tests("BGPSpeakerTests", ["BGPSpeaker", "BGPCore", "BGPWire", "EventLoop", "NetTypes"]),
     tests("EventLoopTests", ["EventLoop", "CLinux"]),
     tests("NetlinkTests", ["Netlink", "NetTypes", "CLinux"]),
+    tests("NftablesTests", ["Nftables", "Netlink", "NetTypes", "CLinux"]),
     tests("FIBTests", ["FIB", "Netlink", "NetTypes", "CLinux"]),
     tests("CaptureTests", ["Capture", "NetTypes"]),
     tests("PathProofTests", ["PathProof", "Capture", "NetTypes"]),

@@ -7,7 +7,7 @@ extension NetlinkSocket {
 
   /// Asks for a whole table and decodes each entry. A dump that the kernel marks as interrupted (the table changed
   /// under it) is begun again.
-  func dump<Header: BitwiseCopyable, Entry>(
+  package func dump<Header: BitwiseCopyable, Entry>(
     _ type: MessageType, _ header: Header, attributes: (inout MessageBatch) -> Void = { _ in },
     decode: (Message) -> Entry?
   ) throws(KernelError) -> [Entry] {
@@ -52,7 +52,7 @@ extension NetlinkSocket {
   }
 
   /// Asks for one object; nil when the kernel answers that there is none.
-  func get<Header: BitwiseCopyable, Entry>(
+  package func get<Header: BitwiseCopyable, Entry>(
     _ type: MessageType, _ header: Header, attributes: (inout MessageBatch) -> Void,
     decode: (Message) -> Entry?
   ) throws(KernelError) -> Entry? {

@@ -12,6 +12,8 @@ public struct KernelError: Error, Hashable, Sendable {
   public var kernelText: String
   /// Place of the refused request in its batch, from 0; nil where there was no batch.
   public var message: Int?
+  /// Where in the refused request the reason lies, in bytes from its start (NLMSGERR_ATTR_OFFS); nil where not told.
+  public var offset: Int?
 
   public init(number: Int32, call: String, subject: String = "", kernelText: String = "", message: Int? = nil) {
     self.number = number

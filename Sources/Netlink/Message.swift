@@ -1,14 +1,15 @@
 internal import CLinux
 import Glibc
-internal import NetTypes
+package import NetTypes
 
 /// One message the kernel sent: a view into the receive buffer, valid only while that buffer is being walked.
-struct Message {
-  private let bytes: UnsafeRawBufferPointer
+package struct Message {
+  /// All of it, netlink header included.
+  package let bytes: UnsafeRawBufferPointer
   private let header: nlmsghdr
 
   /// nil when fewer bytes are there than the message says, or than its header takes.
-  init?(_ bytes: UnsafeRawBufferPointer) {
+  package init?(_ bytes: UnsafeRawBufferPointer) {
     guard bytes.count >= MemoryLayout<nlmsghdr>.size else { return nil }
     header = bytes.loadUnaligned(as: nlmsghdr.self)
     let length = Int(header.nlmsg_len)
@@ -16,42 +17,42 @@ struct Message {
     self.bytes = UnsafeRawBufferPointer(rebasing: bytes[..<length])
   }
 
-  var type: MessageType { MessageType(rawValue: header.nlmsg_type) }
-  var flags: MessageFlags { MessageFlags(rawValue: header.nlmsg_flags) }
-  var sequence: UInt32 { header.nlmsg_seq }
-  var portID: UInt32 { header.nlmsg_pid }
+  package var type: MessageType { MessageType(rawValue: header.nlmsg_type) }
+  package var flags: MessageFlags { MessageFlags(rawValue: header.nlmsg_flags) }
+  package var sequence: UInt32 { header.nlmsg_seq }
+  package var portID: UInt32 { header.nlmsg_pid }
   /// Bytes to the next message.
-  var stride: Int { (bytes.count + 3) & ~3 }
+  package var stride: Int { (bytes.count + 3) & ~3 }
 
   private var payload: UnsafeRawBufferPointer {
     UnsafeRawBufferPointer(rebasing: bytes[MemoryLayout<nlmsghdr>.size...])
   }
 
   /// The fixed part behind the netlink header; nil when the message is too short for it.
-  func header<Header: BitwiseCopyable>(as type: Header.Type) -> Header? {
+  package func header<Header: BitwiseCopyable>(as type: Header.Type) -> Header? {
     let payload = payload
     guard payload.count >= MemoryLayout<Header>.size else { return nil }
     return payload.loadUnaligned(as: type)
   }
 
   /// The attributes behind the fixed part.
-  func attributes<Header: BitwiseCopyable>(after type: Header.Type) -> Attributes {
+  package func attributes<Header: BitwiseCopyable>(after type: Header.Type) -> Attributes {
     attributes(from: (MemoryLayout<Header>.size + 3) & ~3)
   }
 
-  func attributes(from offset: Int) -> Attributes {
+  package func attributes(from offset: Int) -> Attributes {
     let payload = payload
     return Attributes(UnsafeRawBufferPointer(rebasing: payload[Swift.min(offset, payload.count)...]))
   }
 }
 
 /// A run of attributes. Iteration ends where the next one would not fit.
-struct Attributes: Sequence, IteratorProtocol {
+package struct Attributes: Sequence, IteratorProtocol {
   private var rest: UnsafeRawBufferPointer
 
-  init(_ bytes: UnsafeRawBufferPointer) { rest = bytes }
+  package init(_ bytes: UnsafeRawBufferPointer) { rest = bytes }
 
-  mutating func next() -> Attribute? {
+  package mutating func next() -> Attribute? {
     let headerSize = MemoryLayout<nlattr>.size
     guard rest.count >= headerSize else { return nil }
     let header = rest.loadUnaligned(as: nlattr.self)
@@ -64,20 +65,20 @@ struct Attributes: Sequence, IteratorProtocol {
 }
 
 /// One attribute. Each reader answers nil when the value is too short for what is asked.
-struct Attribute {
-  let type: AttributeType
-  let value: UnsafeRawBufferPointer
+package struct Attribute {
+  package let type: AttributeType
+  package let value: UnsafeRawBufferPointer
 
-  func integer<Value: FixedWidthInteger & BitwiseCopyable>(_ type: Value.Type = Value.self) -> Value? {
+  package func integer<Value: FixedWidthInteger & BitwiseCopyable>(_ type: Value.Type = Value.self) -> Value? {
     value.count >= MemoryLayout<Value>.size ? value.loadUnaligned(as: type) : nil
   }
 
-  func structure<Value: BitwiseCopyable>(_ type: Value.Type) -> Value? {
+  package func structure<Value: BitwiseCopyable>(_ type: Value.Type) -> Value? {
     value.count >= MemoryLayout<Value>.size ? value.loadUnaligned(as: type) : nil
   }
 
   /// Up to the terminating zero.
-  var string: String { String(decoding: value.prefix { $0 != 0 }, as: UTF8.self) }
-  var address: IPAddress? { IPAddress(bytes: value) }
-  var nested: Attributes { Attributes(value) }
+  package var string: String { String(decoding: value.prefix { $0 != 0 }, as: UTF8.self) }
+  package var address: IPAddress? { IPAddress(bytes: value) }
+  package var nested: Attributes { Attributes(value) }
 }

@@ -1,16 +1,16 @@
 internal import CLinux
 import Glibc
-internal import NetTypes
+package import NetTypes
 
 /// Requests to the kernel, built one behind the other in one buffer and sent by `NetlinkSocket.commit`.
 ///
 /// Each object kind adds its own verbs (`addLink`, `addAddress`, ...) in its own file. Lengths are never counted by
 /// hand: libmnl keeps the message's, and `nest` patches an attribute's when its closure returns.
 public struct MessageBatch: ~Copyable {
-  private(set) var base: UnsafeMutableRawPointer
+  package private(set) var base: UnsafeMutableRawPointer
   private var capacity: Int
   /// Bytes in use.
-  private(set) var length = 0
+  package private(set) var length = 0
   /// Where the message being built starts.
   private var current = 0
   /// How many requests it holds.
@@ -33,7 +33,7 @@ public struct MessageBatch: ~Copyable {
   }
 
   /// Adds one request: its fixed header, then what `attributes` puts.
-  mutating func append<Header: BitwiseCopyable>(
+  package mutating func append<Header: BitwiseCopyable>(
     _ type: MessageType, _ flags: MessageFlags, _ header: Header,
     attributes: (inout MessageBatch) -> Void = { _ in }
   ) {
@@ -66,22 +66,37 @@ public struct MessageBatch: ~Copyable {
     base = grown
   }
 
-  mutating func put(_ type: AttributeType, bytes: UnsafeRawBufferPointer) {
+  package mutating func put(_ type: AttributeType, bytes: UnsafeRawBufferPointer) {
     reserve(bytes.count + 8)
     mnl_attr_put(message, type.rawValue, bytes.count, bytes.baseAddress)
     settle()
   }
 
-  mutating func put(_ type: AttributeType, _ bytes: [UInt8]) { bytes.withUnsafeBytes { put(type, bytes: $0) } }
-  mutating func put(_ type: AttributeType, _ value: UInt8) { withUnsafeBytes(of: value) { put(type, bytes: $0) } }
-  mutating func put(_ type: AttributeType, _ value: UInt16) { withUnsafeBytes(of: value) { put(type, bytes: $0) } }
-  mutating func put(_ type: AttributeType, _ value: UInt32) { withUnsafeBytes(of: value) { put(type, bytes: $0) } }
+  package mutating func put(_ type: AttributeType, _ bytes: [UInt8]) { bytes.withUnsafeBytes { put(type, bytes: $0) } }
+  package mutating func put(_ type: AttributeType, _ value: UInt8) {
+    withUnsafeBytes(of: value) { put(type, bytes: $0) }
+  }
+  package mutating func put(_ type: AttributeType, _ value: UInt16) {
+    withUnsafeBytes(of: value) { put(type, bytes: $0) }
+  }
+  package mutating func put(_ type: AttributeType, _ value: UInt32) {
+    withUnsafeBytes(of: value) { put(type, bytes: $0) }
+  }
+
+  package mutating func put(_ type: AttributeType, _ value: UInt64) {
+    withUnsafeBytes(of: value) { put(type, bytes: $0) }
+  }
+
+  /// A structure of the kernel's.
+  package mutating func put<Value: BitwiseCopyable>(_ type: AttributeType, structure: Value) {
+    withUnsafeBytes(of: structure) { put(type, bytes: $0) }
+  }
 
   /// A zero-terminated string.
-  mutating func put(_ type: AttributeType, _ text: String) { put(type, Array(text.utf8) + [0]) }
+  package mutating func put(_ type: AttributeType, _ text: String) { put(type, Array(text.utf8) + [0]) }
 
   /// Four or sixteen bytes in network order.
-  mutating func put(_ type: AttributeType, _ address: IPAddress) {
+  package mutating func put(_ type: AttributeType, _ address: IPAddress) {
     switch address {
     case .v4(let address):
       withUnsafeBytes(of: address.rawValue.bigEndian) { put(type, bytes: $0) }
@@ -101,13 +116,20 @@ public struct MessageBatch: ~Copyable {
   }
 
   /// An attribute whose value is what `body` puts; its length is patched in afterwards.
-  mutating func nest(_ type: AttributeType, flagged: Bool = true, _ body: (inout MessageBatch) -> Void) {
+  package mutating func nest(_ type: AttributeType, flagged: Bool = true, _ body: (inout MessageBatch) -> Void) {
     let start = length
     put(type, bytes: UnsafeRawBufferPointer(start: nil, count: 0))
     body(&self)
     let attribute = (base + start).assumingMemoryBound(to: nlattr.self)
     attribute.pointee.nla_len = UInt16(truncatingIfNeeded: length - start)
     if flagged { attribute.pointee.nla_type |= UInt16(NLA_F_NESTED) }
+  }
+
+  /// What a C library appends to the message being built (it counts nlmsg_len itself, and checks no bound).
+  package mutating func extend(byAtMost bytes: Int, _ body: (UnsafeMutableRawPointer) -> Void) {
+    reserve(bytes)
+    body(base + current)
+    settle()
   }
 
   /// A structure with a length field of its own (`rtnexthop`), patched after `body` like an attribute's.

@@ -2,14 +2,14 @@ internal import CLinux
 import Glibc
 
 /// The kind of a netlink message (linux/netlink.h, linux/rtnetlink.h).
-struct MessageType: Hashable, Sendable {
-  let rawValue: UInt16
+package struct MessageType: Hashable, Sendable {
+  package let rawValue: UInt16
 
-  init(rawValue: UInt16) { self.rawValue = rawValue }
+  package init(rawValue: UInt16) { self.rawValue = rawValue }
   private init(_ value: some BinaryInteger) { rawValue = UInt16(truncatingIfNeeded: value) }
 
-  static let error = MessageType(NLMSG_ERROR)
-  static let done = MessageType(NLMSG_DONE)
+  package static let error = MessageType(NLMSG_ERROR)
+  package static let done = MessageType(NLMSG_DONE)
   static let overrun = MessageType(NLMSG_OVERRUN)
   static let newLink = MessageType(RTM_NEWLINK)
   static let deleteLink = MessageType(RTM_DELLINK)
@@ -29,6 +29,12 @@ struct MessageType: Hashable, Sendable {
   static let newNexthop = MessageType(RTM_NEWNEXTHOP)
   static let deleteNexthop = MessageType(RTM_DELNEXTHOP)
   static let getNexthop = MessageType(RTM_GETNEXTHOP)
+  static let newQdisc = MessageType(RTM_NEWQDISC)
+  static let deleteQdisc = MessageType(RTM_DELQDISC)
+  static let getQdisc = MessageType(RTM_GETQDISC)
+  static let newClass = MessageType(RTM_NEWTCLASS)
+  static let deleteClass = MessageType(RTM_DELTCLASS)
+  static let getClass = MessageType(RTM_GETTCLASS)
 
   private static let names: [MessageType: String] = [
     .error: "NLMSG_ERROR", .done: "NLMSG_DONE", .overrun: "NLMSG_OVERRUN",
@@ -38,38 +44,42 @@ struct MessageType: Hashable, Sendable {
     .newNeighbour: "RTM_NEWNEIGH", .deleteNeighbour: "RTM_DELNEIGH", .getNeighbour: "RTM_GETNEIGH",
     .newRule: "RTM_NEWRULE", .deleteRule: "RTM_DELRULE", .getRule: "RTM_GETRULE",
     .newNexthop: "RTM_NEWNEXTHOP", .deleteNexthop: "RTM_DELNEXTHOP", .getNexthop: "RTM_GETNEXTHOP",
+    .newQdisc: "RTM_NEWQDISC", .deleteQdisc: "RTM_DELQDISC", .getQdisc: "RTM_GETQDISC",
+    .newClass: "RTM_NEWTCLASS", .deleteClass: "RTM_DELTCLASS", .getClass: "RTM_GETTCLASS",
   ]
 }
 
 extension MessageType: CustomStringConvertible {
   /// The kernel's name; an unknown number is shown as a number.
-  var description: String { Self.names[self] ?? "netlink message \(rawValue)" }
+  package var description: String { Self.names[self] ?? "netlink message \(rawValue)" }
 }
 
 /// NLM_F_* bits of a request or an answer.
-struct MessageFlags: OptionSet, Sendable {
-  let rawValue: UInt16
+package struct MessageFlags: OptionSet, Sendable {
+  package let rawValue: UInt16
+
+  package init(rawValue: UInt16) { self.rawValue = rawValue }
 
   static let request = MessageFlags(rawValue: UInt16(NLM_F_REQUEST))
   static let multi = MessageFlags(rawValue: UInt16(NLM_F_MULTI))
-  static let acknowledge = MessageFlags(rawValue: UInt16(NLM_F_ACK))
+  package static let acknowledge = MessageFlags(rawValue: UInt16(NLM_F_ACK))
   static let interrupted = MessageFlags(rawValue: UInt16(NLM_F_DUMP_INTR))
-  static let dump = MessageFlags(rawValue: UInt16(NLM_F_ROOT | NLM_F_MATCH))
-  static let replace = MessageFlags(rawValue: UInt16(NLM_F_REPLACE))
-  static let exclusive = MessageFlags(rawValue: UInt16(NLM_F_EXCL))
-  static let create = MessageFlags(rawValue: UInt16(NLM_F_CREATE))
-  static let append = MessageFlags(rawValue: UInt16(NLM_F_APPEND))
+  package static let dump = MessageFlags(rawValue: UInt16(NLM_F_ROOT | NLM_F_MATCH))
+  package static let replace = MessageFlags(rawValue: UInt16(NLM_F_REPLACE))
+  package static let exclusive = MessageFlags(rawValue: UInt16(NLM_F_EXCL))
+  package static let create = MessageFlags(rawValue: UInt16(NLM_F_CREATE))
+  package static let append = MessageFlags(rawValue: UInt16(NLM_F_APPEND))
   /// Answers only: the refused request is not echoed, and attributes with the reason follow.
   static let capped = MessageFlags(rawValue: UInt16(NLM_F_CAPPED))
   static let reasons = MessageFlags(rawValue: UInt16(NLM_F_ACK_TLVS))
 }
 
 /// Number of an attribute within its message or nest. C writes them as macros, anonymous and named enumerations.
-struct AttributeType: Hashable, Sendable {
-  let rawValue: UInt16
+package struct AttributeType: Hashable, Sendable {
+  package let rawValue: UInt16
 
-  init(_ value: some BinaryInteger) { rawValue = UInt16(truncatingIfNeeded: value) }
-  init<Named: RawRepresentable>(_ value: Named) where Named.RawValue == UInt32 {
+  package init(_ value: some BinaryInteger) { rawValue = UInt16(truncatingIfNeeded: value) }
+  package init<Named: RawRepresentable>(_ value: Named) where Named.RawValue == UInt32 {
     rawValue = UInt16(truncatingIfNeeded: value.rawValue)
   }
 }

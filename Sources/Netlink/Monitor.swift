@@ -16,6 +16,12 @@ public enum KernelEvent: Hashable, Sendable {
   /// Deleted on request; the routes through it are gone too. Not sent for those that the kernel flushes when their
   /// interface goes down or loses its carrier: after a link event, read `NetlinkSocket.nexthops`.
   case nexthopRemoved(Nexthop)
+  /// New or changed. Counters make no event.
+  case qdisc(Qdisc)
+  /// Its classes are gone with it, and no event says so. With handle `none`: the kernel's default made room for another.
+  case qdiscRemoved(Qdisc)
+  case trafficClass(TrafficClass)
+  case trafficClassRemoved(TrafficClass)
 }
 
 /// A subscription to changes in one namespace: a descriptor to poll and `read`.
@@ -29,7 +35,9 @@ public final class Monitor {
     public static let addresses = Subject(rawValue: 2)
     public static let routes = Subject(rawValue: 4)
     public static let nexthops = Subject(rawValue: 8)
-    public static let all: Subject = [.links, .addresses, .routes, .nexthops]
+    /// Qdiscs and classes.
+    public static let traffic = Subject(rawValue: 16)
+    public static let all: Subject = [.links, .addresses, .routes, .nexthops, .traffic]
 
     fileprivate var groups: [UInt32] {
       let pairs: [(Subject, [UInt32])] = [
@@ -37,6 +45,7 @@ public final class Monitor {
         (.addresses, [RTNLGRP_IPV4_IFADDR.rawValue, RTNLGRP_IPV6_IFADDR.rawValue]),
         (.routes, [RTNLGRP_IPV4_ROUTE.rawValue, RTNLGRP_IPV6_ROUTE.rawValue]),
         (.nexthops, [RTNLGRP_NEXTHOP.rawValue]),
+        (.traffic, [RTNLGRP_TC.rawValue]),
       ]
       return pairs.flatMap { contains($0.0) ? $0.1 : [] }
     }
@@ -128,6 +137,10 @@ extension KernelEvent {
       case .deleteRoute: Route(message).map(KernelEvent.routeRemoved)
       case .newNexthop: Nexthop(message).map(KernelEvent.nexthop)
       case .deleteNexthop: Nexthop(message).map(KernelEvent.nexthopRemoved)
+      case .newQdisc: Qdisc(message).map(KernelEvent.qdisc)
+      case .deleteQdisc: Qdisc(message).map(KernelEvent.qdiscRemoved)
+      case .newClass: TrafficClass(message).map(KernelEvent.trafficClass)
+      case .deleteClass: TrafficClass(message).map(KernelEvent.trafficClassRemoved)
       default: nil
       }
     guard let event else { return nil }

@@ -1,7 +1,7 @@
 internal import CLinux
 internal import Glibc
 
-/// A NETLINK_ROUTE socket in one namespace.
+/// A netlink socket (NETLINK_ROUTE unless said otherwise) in one namespace.
 ///
 /// Requests go out many in one `sendmsg`; the kernel works through them inside that call, so its answers wait in the
 /// receive queue when it returns. Only the last request of a piece asks for an acknowledgement: a refusal is always
@@ -9,7 +9,7 @@ internal import Glibc
 ///
 /// Not safe for use by two threads at once; may be handed from one to another.
 public final class NetlinkSocket {
-  let socket: OpaquePointer
+  package let socket: OpaquePointer
   private var sequence: UInt32
   /// Bytes of one sendmsg.
   private let pieceLimit: Int
@@ -42,9 +42,23 @@ public final class NetlinkSocket {
     }
   }
 
-  private static func openHere() throws(KernelError) -> Int32 {
-    let descriptor = Glibc.socket(AF_NETLINK, Int32(SOCK_RAW.rawValue | SOCK_CLOEXEC.rawValue), NETLINK_ROUTE)
-    guard descriptor >= 0 else { throw KernelError(call: "socket", subject: "NETLINK_ROUTE") }
+  /// A socket of another netlink protocol (NETLINK_NETFILTER) in `namespace`; nil: in the calling thread's.
+  /// - Parameter sendLimit: bytes of the largest sendmsg wanted; the system may allow less.
+  package convenience init(
+    protocol number: Int32, in namespace: Namespace?, receiveBuffer: Int, sendLimit: Int
+  ) throws(KernelError) {
+    let descriptor =
+      if let namespace {
+        try namespace.run { () throws(KernelError) in try Self.openHere(number) }
+      } else {
+        try Self.openHere(number)
+      }
+    try self.init(adopting: descriptor, receiveBuffer: receiveBuffer, pieceLimit: sendLimit)
+  }
+
+  private static func openHere(_ number: Int32 = NETLINK_ROUTE) throws(KernelError) -> Int32 {
+    let descriptor = Glibc.socket(AF_NETLINK, Int32(SOCK_RAW.rawValue | SOCK_CLOEXEC.rawValue), number)
+    guard descriptor >= 0 else { throw KernelError(call: "socket", subject: "netlink protocol \(number)") }
     return descriptor
   }
 
@@ -55,7 +69,7 @@ public final class NetlinkSocket {
       throw error
     }
     guard mnl_socket_bind(socket, 0, pid_t(MNL_SOCKET_AUTOPID)) == 0 else {
-      let error = KernelError(call: "bind", subject: "NETLINK_ROUTE")
+      let error = KernelError(call: "bind", subject: "netlink")
       mnl_socket_close(socket)
       throw error
     }
@@ -154,7 +168,7 @@ public final class NetlinkSocket {
     return piece
   }
 
-  func send(_ bytes: UnsafeRawBufferPointer) throws(KernelError) {
+  package func send(_ bytes: UnsafeRawBufferPointer) throws(KernelError) {
     while mnl_socket_sendto(socket, bytes.baseAddress, bytes.count) < 0 {
       if errno != EINTR { throw KernelError(call: "sendto", subject: "netlink, \(bytes.count) bytes") }
     }
@@ -181,7 +195,7 @@ public final class NetlinkSocket {
   }
 
   /// The next datagram; valid until the next call.
-  func receive() throws(KernelError) -> UnsafeRawBufferPointer {
+  package func receive() throws(KernelError) -> UnsafeRawBufferPointer {
     while true {
       let count = mnl_socket_recvfrom(socket, receiveBuffer.baseAddress, receiveBuffer.count)
       if count >= 0 { return UnsafeRawBufferPointer(rebasing: receiveBuffer[..<count]) }
@@ -189,7 +203,17 @@ public final class NetlinkSocket {
     }
   }
 
-  func nextSequence() -> UInt32 {
+  /// The next datagram if one waits already; nil if none does. Valid until the next call.
+  package func receiveQueued() throws(KernelError) -> UnsafeRawBufferPointer? {
+    while true {
+      let count = recv(fileDescriptor, receiveBuffer.baseAddress, receiveBuffer.count, Int32(MSG_DONTWAIT))
+      if count >= 0 { return UnsafeRawBufferPointer(rebasing: receiveBuffer[..<count]) }
+      if errno == EAGAIN { return nil }
+      if errno != EINTR { throw KernelError(call: "recv", subject: "netlink") }
+    }
+  }
+
+  package func nextSequence() -> UInt32 {
     defer { sequence &+= 1 }
     return sequence
   }
@@ -197,16 +221,19 @@ public final class NetlinkSocket {
 
 extension Message {
   /// The refusal that an NLMSG_ERROR message carries; nil for an acknowledgement.
-  var refusal: KernelError? {
+  package var refusal: KernelError? {
     guard let error = header(as: nlmsgerr.self) else { return KernelError(number: EPROTO, call: "netlink answer") }
     guard error.error != 0 else { return nil }
     var refusal = KernelError(
       number: -error.error, call: MessageType(rawValue: error.msg.nlmsg_type).description)
     if flags.contains(.reasons) {
       let echoed = flags.contains(.capped) ? 0 : Int(error.msg.nlmsg_len) - MemoryLayout<nlmsghdr>.size
-      for attribute in attributes(from: MemoryLayout<nlmsgerr>.size + max(0, echoed + 3) & ~3)
-      where attribute.type == AttributeType(NLMSGERR_ATTR_MSG) {
-        refusal.kernelText = attribute.string
+      for attribute in attributes(from: MemoryLayout<nlmsgerr>.size + max(0, echoed + 3) & ~3) {
+        switch attribute.type {
+        case AttributeType(NLMSGERR_ATTR_MSG): refusal.kernelText = attribute.string
+        case AttributeType(NLMSGERR_ATTR_OFFS): refusal.offset = attribute.integer(UInt32.self).map(Int.init)
+        default: break
+        }
       }
     }
     return refusal

@@ -36,7 +36,7 @@ final class KernelView {
 
   init(in namespace: Namespace? = nil) throws(KernelError) {
     if let namespace { socket = try NetlinkSocket(in: namespace) } else { socket = try NetlinkSocket() }
-    monitor = try Monitor(.all, in: namespace)
+    monitor = try Monitor(Monitor.Subject.all.subtracting(.traffic), in: namespace)
     try monitor.ignore(causedBy: [socket.portID])
     try readAll()
   }
@@ -109,7 +109,7 @@ final class KernelView {
     case .routeRemoved(let route):
       if route.protocol == .bgp, route.table == .main { changes.lostPrefixes.append(route.destination) }
       note(route, &changes)
-    case .nexthop: break
+    case .nexthop, .qdisc, .qdiscRemoved, .trafficClass, .trafficClassRemoved: break
     case .nexthopRemoved(let nexthop): changes.lostNexthops.append(nexthop.id)
     }
   }

@@ -54,10 +54,13 @@
 #include <linux/nexthop.h>
 #include <linux/veth.h>
 #include <linux/fib_rules.h>
+#include <linux/pkt_sched.h>
+#include <linux/gen_stats.h>
 #include <libmnl/libmnl.h>
 
 #include "process_shim.h"
 #include "socket_shim.h"
 #include "netlink_shim.h"
+#include "nftables_shim.h"
 
 #endif
