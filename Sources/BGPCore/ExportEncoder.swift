@@ -193,7 +193,8 @@ private struct ExportedPath {
   init(_ index: borrowing AttributeIndex, _ encoder: ExportEncoder) {
     let key = encoder.key
     hasFourOctetAS = key.hasFourOctetAS
-    let addsOwn = key.isExternal && key.relation != .routeServer
+    // A route server stays out of others' paths, not out of those of its own networks.
+    let addsOwn = key.isExternal && (key.relation != .routeServer || encoder.source == .local)
     prepended = (addsOwn ? [encoder.localASN] : []) + encoder.edits.prepended
     var path: ASPath?
     if key.isExternal, key.privateASRemoval != .keep {

@@ -10,18 +10,34 @@ func onThrowawayThreads(count: Int, width: Int = 32, _ body: @escaping @Sendable
   let work = IndexedWork(count: count, body: body)
   var threads: [pthread_t] = []
   for _ in 0..<min(count, width) {
-    var thread = pthread_t()
-    let context = Unmanaged.passRetained(work)
-    let result = pthread_create(
-      &thread, nil,
-      { argument in
-        guard let argument else { return nil }
-        Unmanaged<IndexedWork>.fromOpaque(argument).takeRetainedValue().run()
-        return nil
-      }, context.toOpaque())
-    if result == 0 { threads.append(thread) } else { context.release() }
+    if let thread = startThread({ work.run() }) { threads.append(thread) }
   }
   for thread in threads { pthread_join(thread, nil) }
+}
+
+/// Starts a thread, which is to be joined; nil when there is none to be had.
+func startThread(_ body: @escaping @Sendable () -> Void) -> pthread_t? {
+  var thread = pthread_t()
+  let context = Unmanaged.passRetained(ThreadBody(body))
+  let result = pthread_create(
+    &thread, nil,
+    { argument in
+      guard let argument else { return nil }
+      Unmanaged<ThreadBody>.fromOpaque(argument).takeRetainedValue().run()
+      return nil
+    }, context.toOpaque())
+  guard result == 0 else {
+    context.release()
+    return nil
+  }
+  return thread
+}
+
+/// Carries a closure through pthread_create's pointer.
+private final class ThreadBody: Sendable {
+  let run: @Sendable () -> Void
+
+  init(_ run: @escaping @Sendable () -> Void) { self.run = run }
 }
 
 private final class IndexedWork: Sendable {

@@ -140,7 +140,7 @@ extension LabController {
     do {
       try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
     } catch {
-      throw APIError(code: "invalid", message: "\(folder) cannot be made: \(error.localizedDescription)")
+      throw APIError(code: "internal", message: "\(folder) cannot be made: \(error.localizedDescription)")
     }
     let to = endpoints.to.nonEmpty ?? endpoints.destination.description.replacing(":", with: "-")
     while true {

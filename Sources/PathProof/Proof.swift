@@ -11,6 +11,8 @@ public struct Proof: Sendable, Equatable {
   public var ambiguous: [String]
   /// ICMP errors about the flow, e.g. `isp2: destination unreachable (no route)`.
   public var errors: [String]
+  /// Lost packets went round in circles.
+  public var loop: RoutingLoop?
 
   public var isComplete: Bool { incomplete.isEmpty }
 
@@ -18,6 +20,23 @@ public struct Proof: Sendable, Equatable {
   public var undecidedBecause: String? {
     let reasons = incomplete + ambiguous
     return reasons.isEmpty ? nil : reasons.joined(separator: "; ")
+  }
+}
+
+/// Nodes that send a packet round among themselves, in the order in which it passes them.
+public struct RoutingLoop: Hashable, Sendable, CustomStringConvertible {
+  public var nodes: [String]
+  /// Of the answer.
+  public var isOnTheWayBack: Bool
+
+  public init(_ nodes: [String], isOnTheWayBack: Bool = false) {
+    self.nodes = nodes
+    self.isOnTheWayBack = isOnTheWayBack
+  }
+
+  /// E.g. `loop a - b`.
+  public var description: String {
+    "loop \(nodes.joined(separator: " - "))" + (isOnTheWayBack ? ", of the answer" : "")
   }
 }
 
@@ -32,7 +51,8 @@ public enum Symmetry: Sendable, Equatable {
 
 /// One way of a flow.
 public struct PathReport: Sendable, Equatable {
-  /// The most used path: nodes in order, switches left out. A node stands as often as it was visited.
+  /// The most used path: nodes in order, switches left out. A node stands as often as it was visited; a loop that the
+  /// packet never left is shown once, up to where it closes.
   public var path: [String] = []
   public var hops: [PathHop] = []
   /// Every path seen, most used first.

@@ -49,7 +49,7 @@ public struct Prover {
       reachable: reachable, forward: forward, back: back, symmetric: symmetry(reachable),
       incomplete: unique(incomplete),
       ambiguous: unique(ambiguous),
-      errors: ErrorReader(graph: graph, flow: flow).errors(observations))
+      errors: ErrorReader(graph: graph, flow: flow).errors(observations), loop: reachable ? nil : loop())
   }
 
   /// A node that talks to itself uses `lo`, where nothing can go astray and nothing is captured.
@@ -169,6 +169,13 @@ public struct Prover {
     sightings.contains {
       $0.unit.probe == probe && $0.unit.way == .back && $0.outbound && graph.node(of: $0.interface) == node
     } && flow.to == nil
+  }
+
+  /// The loop of most packets; of equals the first.
+  private func loop() -> RoutingLoop? {
+    let found = journeys.compactMap(\.loop)
+    let counted = Dictionary(found.map { ($0, 1) }, uniquingKeysWith: +)
+    return found.first { counted[$0] == counted.values.max() }
   }
 
   // MARK: Symmetry

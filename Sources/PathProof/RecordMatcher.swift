@@ -9,6 +9,8 @@ struct RecordMatcher {
   private let flow: TracedFlow
   private var probesByNonce: [[UInt8]: Int] = [:]
   private var connections: [Connection] = []
+  /// Sequence number / `window` → the connections whose client may have sent it, or the one before.
+  private var clients: [UInt32: [Int]] = [:]
   private var tuples: [Tuple: Int] = [:]
 
   private struct Connection {
@@ -30,23 +32,29 @@ struct RecordMatcher {
       case .sequence(let client): connections.append(Connection(probe: index, client: client))
       }
     }
-    for index in connections.indices {
-      connections[index].servers = Self.serverNumbers(of: connections[index].client, observations)
+    for (index, connection) in connections.enumerated() {
+      for place in [connection.client, connection.client &+ Self.window] {
+        clients[place / Self.window, default: []].append(index)
+      }
     }
+    if flow.kind == .tcp { learnServers(observations) }
     if flow.returnByTuple { learnTuples(observations, order) }
   }
 
-  /// The initial sequence numbers of every SYN-ACK that acknowledges this SYN.
-  private static func serverNumbers(of client: UInt32, _ observations: [Observation]) -> Set<UInt32> {
-    var numbers: Set<UInt32> = []
+  /// The initial sequence numbers of every SYN-ACK that acknowledges one of the SYNs.
+  private mutating func learnServers(_ observations: [Observation]) {
     for observation in observations {
-      guard case .tcp(let header) = observation.packet.transport, header.flags.isSuperset(of: [.syn, .ack]),
-        header.acknowledgment == client &+ 1
-      else { continue }
-      numbers.insert(header.sequence)
+      guard case .tcp(let header) = observation.packet.transport, header.flags.isSuperset(of: [.syn, .ack]) else {
+        continue
+      }
+      for index in near(header.acknowledgment) where connections[index].client == header.acknowledgment &- 1 {
+        connections[index].servers.insert(header.sequence)
+      }
     }
-    return numbers
   }
+
+  /// The connections to whose client's numbers this one may belong.
+  private func near(_ number: UInt32) -> [Int] { clients[number / Self.window] ?? [] }
 
   /// The tuples under which our probes were seen, reversed: those of their answers before and after each NAT.
   private mutating func learnTuples(_ observations: [Observation], _ order: [Int]) {
@@ -62,7 +70,8 @@ struct RecordMatcher {
   /// None: not ours. More than one: it could be either.
   func claims(_ observation: Observation) -> [Claim] {
     switch observation.packet.transport {
-    case .tcp(let header): connections.flatMap { claims(header, $0) }
+    case .tcp(let header):
+      Set(near(header.sequence) + near(header.acknowledgment)).sorted().flatMap { claims(header, connections[$0]) }
     case .udp(let header): claim(header, observation).map { [$0] } ?? []
     case .icmp(let header): claim(header, request: 8, reply: 0, observation).map { [$0] } ?? []
     case .icmpv6(let header): claim(header, request: 128, reply: 129, observation).map { [$0] } ?? []

@@ -20,14 +20,31 @@ struct Reporter {
     let ranked = groups(journeys)
     let whole = ranked.filter(\.delivered)
     let shown = whole.isEmpty ? ranked : whole
-    report.paths = shown.map { CountedPath(path: $0.visits.map(\.node), packets: $0.journeys.count) }
-    if let first = shown.first {
+    report.paths = countedPaths(shown)
+    if let path = report.paths.first?.path, let first = shown.first(where: { $0.visits.map(\.node) == path }) {
       report.path = first.visits.map(\.node)
       report.hops = hops(first, way)
     } else if way == .forward {
       report.path = [flow.from]
     }
     return report
+  }
+
+  /// By nodes: parallel links between two nodes are one path. Most used first; of equals the one that stands first.
+  private func countedPaths(_ groups: [Group]) -> [CountedPath] {
+    var paths: [CountedPath] = []
+    var places: [[String]: Int] = [:]
+    for group in groups {
+      let path = group.visits.map(\.node)
+      if let place = places[path] {
+        paths[place].packets += group.journeys.count
+      } else {
+        places[path] = paths.count
+        paths.append(CountedPath(path: path, packets: group.journeys.count))
+      }
+    }
+    return paths.enumerated().sorted { ($1.element.packets, $0.offset) < ($0.element.packets, $1.offset) }
+      .map(\.element)
   }
 
   /// Probes that the sender's kernel took and that left no interface: filtered, or held back, on the node itself.
@@ -43,7 +60,7 @@ struct Reporter {
       var visits: [Visit]
       var delivered: Bool
     }
-    return Dictionary(grouping: journeys) { Key(visits: $0.visits, delivered: $0.delivered) }
+    return Dictionary(grouping: journeys) { Key(visits: $0.shownVisits, delivered: $0.delivered) }
       .map { Group(visits: $0.key.visits, journeys: $0.value, delivered: $0.key.delivered) }
       .sorted { ($1.journeys.count, $0.journeys[0].start) < ($0.journeys.count, $1.journeys[0].start) }
   }

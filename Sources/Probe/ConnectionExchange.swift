@@ -28,7 +28,8 @@ final class ConnectionExchange: Exchange {
   private var connections: [Connection] = []
   private(set) var refusals: [String] = []
   private(set) var roundTrip: UInt64 = 0
-  private var started = false
+  private var next = 0
+  private var pacing = Pacing()
   private let namespace: FileDescriptor
 
   /// - Parameter withEcho: our responder is at the other end.
@@ -65,7 +66,7 @@ final class ConnectionExchange: Exchange {
   }
 
   var descriptors: [pollfd] {
-    connections.compactMap { connection in
+    connections[0..<next].compactMap { connection in
       switch connection.phase {
       case .connecting: pollfd(fd: connection.file, events: Int16(POLLOUT), revents: 0)
       case .echo, .closing: pollfd(fd: connection.file, events: Int16(POLLIN), revents: 0)
@@ -75,16 +76,18 @@ final class ConnectionExchange: Exchange {
   }
 
   var isFinished: Bool {
-    started && connections.allSatisfy { if case .ended = $0.phase { true } else { false } }
+    next == connections.count && connections.allSatisfy { if case .ended = $0.phase { true } else { false } }
   }
   var probes: [FlowProbe] { connections.map(\.state.probe) }
+  var lastStart: UInt64? { connections.map(\.state).lastStart(next) }
 
   func step(_ now: UInt64) {
-    for index in connections.indices {
-      if !started { start(index, now) }
-      advance(index, now)
+    for index in 0..<next { advance(index, now) }
+    guard next < connections.count else { return }
+    for _ in 0..<pacing.allowance(connections.map(\.state), started: next, now) {
+      start(next, now)
+      next += 1
     }
-    started = true
   }
 
   private func start(_ index: Int, _ now: UInt64) {
@@ -120,11 +123,15 @@ final class ConnectionExchange: Exchange {
     var failure: Int32 = 0
     var length = socklen_t(MemoryLayout<Int32>.size)
     getsockopt(file, SOL_SOCKET, SO_ERROR, &failure, &length)
-    guard failure == 0, ready.revents & Int16(POLLOUT) != 0 else {
+    // A RST in answer to our SYN is ECONNREFUSED; one of a connection that stood is ECONNRESET, or EPIPE after the other
+    // side's FIN (RFC 9293 section 3.10.7): a service that closed at once.
+    let ended = failure == ECONNRESET || failure == EPIPE
+    guard ended || failure == 0 && ready.revents & Int16(POLLOUT) != 0 else {
       if failure == ECONNREFUSED { refusals.append("\(plan.to ?? "\(plan.destination)"): connection refused") }
       return end(index)
     }
     roundTrip = max(roundTrip, connections[index].state.answer(now))
+    if ended { return end(index) }
     guard withEcho, (try? ProbeSocket.send(file, plan.nonce(index) + [Way.forward.rawValue])) != nil else {
       return finish(index, now)
     }

@@ -13,7 +13,8 @@ final class DatagramExchange: Exchange {
   private let anyAnswer: Bool
   private(set) var refusals: [String] = []
   private(set) var roundTrip: UInt64 = 0
-  private var started = false
+  private var next = 0
+  private var pacing = Pacing()
 
   init(_ plan: TracePlan, anyAnswer: Bool) throws(SystemError) {
     self.plan = plan
@@ -45,17 +46,18 @@ final class DatagramExchange: Exchange {
   deinit { for socket in sockets { _ = close(socket) } }
 
   var descriptors: [pollfd] {
-    sockets.indices.filter { !states[$0].done }.map { pollfd(fd: sockets[$0], events: Int16(POLLIN), revents: 0) }
+    (0..<next).filter { !states[$0].done }.map { pollfd(fd: sockets[$0], events: Int16(POLLIN), revents: 0) }
   }
-  var isFinished: Bool { started && states.allSatisfy(\.done) }
+  var isFinished: Bool { next == states.count && states.allSatisfy(\.done) }
   var probes: [FlowProbe] { states.map(\.probe) }
+  var lastStart: UInt64? { states.lastStart(next) }
 
   func step(_ now: UInt64) {
-    if !started {
-      started = true
-      for index in states.indices { send(index, now) }
+    for index in 0..<next where !states[index].done { receive(index, now) }
+    for _ in 0..<pacing.allowance(states, started: next, now) {
+      send(next, now)
+      next += 1
     }
-    for index in states.indices where !states[index].done { receive(index, now) }
   }
 
   private func send(_ index: Int, _ now: UInt64) {

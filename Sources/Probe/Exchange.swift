@@ -17,6 +17,8 @@ protocol Exchange: AnyObject {
   var refusals: [String] { get }
   /// The longest time from sending to answer so far, ns.
   var roundTrip: UInt64 { get }
+  /// When the last probe of all left; nil while some still wait for their turn.
+  var lastStart: UInt64? { get }
   /// Sends and receives what is possible without waiting.
   func step(_ now: UInt64)
 }
@@ -39,17 +41,30 @@ struct ProbeState {
   }
 }
 
+extension [ProbeState] {
+  /// Nil while only some have started.
+  func lastStart(_ started: Int) -> UInt64? { started == count ? map(\.sentAt).max() ?? 0 : nil }
+}
+
+extension Pacing {
+  /// How many of the probes that follow the started ones may start now.
+  mutating func allowance(_ states: [ProbeState], started: Int, _ now: UInt64) -> Int {
+    guard started < states.count else { return 0 }
+    let pending = states[0..<started].count { !$0.done }
+    let isOpen = states[0..<started].contains(where: \.probe.answered)
+    return min(states.count - started, allowance(pending: pending, isOpen: isOpen, now))
+  }
+}
+
 /// ICMP echo requests from a raw socket; the far kernel answers.
 final class EchoExchange: Exchange {
   private let plan: TracePlan
   private let socket: FileDescriptor
   private var states: [ProbeState]
   private var next = 0
+  private var pacing = Pacing()
   private(set) var refusals: [String] = []
   private(set) var roundTrip: UInt64 = 0
-
-  /// Requests in flight at once: the rings and the reply's way hold them.
-  private static let burst = 64
 
   init(_ plan: TracePlan) throws(SystemError) {
     self.plan = plan
@@ -90,20 +105,22 @@ final class EchoExchange: Exchange {
   var descriptors: [pollfd] { [pollfd(fd: socket.rawValue, events: Int16(POLLIN), revents: 0)] }
   var isFinished: Bool { next == states.count && states.allSatisfy(\.done) }
   var probes: [FlowProbe] { states.map(\.probe) }
+  var lastStart: UInt64? { states.lastStart(next) }
 
   func step(_ now: UInt64) {
-    while next < states.count, states[0..<next].count(where: { !$0.done }) < Self.burst {
+    while let message = try? ProbeSocket.receive(socket.rawValue) { take(message, now) }
+    for _ in 0..<pacing.allowance(states, started: next, now) {
       send(next, now)
       next += 1
     }
-    while let message = try? ProbeSocket.receive(socket.rawValue) { take(message, now) }
   }
 
   private func send(_ index: Int, _ now: UInt64) {
     let isIPv4 = plan.destination.family == .ipv4
     let identifier = UInt16(plan.key[10]) << 8 | UInt16(plan.key[11])
     var message: [UInt8] = [isIPv4 ? 8 : 128, 0, 0, 0]
-    message += [UInt8(identifier >> 8), UInt8(identifier & 255), UInt8(index + 1 >> 8 & 255), UInt8(index + 1 & 255)]
+    let number = UInt16(truncatingIfNeeded: index + 1)
+    for word in [identifier, number] { message += [UInt8(word >> 8), UInt8(word & 255)] }
     message += plan.nonce(index)
     if isIPv4 {  // ICMPv6's is the kernel's work (RFC 3542 section 3.1)
       let sum = internetChecksum(message)

@@ -53,11 +53,14 @@ struct TracePlan {
     guard !destination.isMulticast, !destination.isUnspecified, !destination.isLinkLocal else {
       throw TraceRefusal(reason: "\(destination) names no single node of the lab")
     }
+    guard !destination.isLoopback else {
+      throw TraceRefusal(reason: "\(destination) is a loopback address: it never leaves a node, there is no path")
+    }
     guard request.port <= UInt32(UInt16.max) else { throw TraceRefusal(reason: "port \(request.port) is too large") }
     let defaults: (port: UInt32, count: UInt32, timeout: UInt32) =
       switch kind {
-      case .icmp: (0, 3, 900)  // decided within 1 s, captures included
-      case .udp: (33434, 3, 900)  // where traceroute begins
+      case .icmp: (0, 3, 700)  // decided within 1 s, captures and proof included
+      case .udp: (33434, 3, 700)  // where traceroute begins
       case .tcp: (80, 1, 3100)  // three SYNs leave within 3 s
       }
     port = kind == .icmp ? 0 : UInt16(request.port == 0 ? defaults.port : request.port)
@@ -82,26 +85,18 @@ struct TracePlan {
 
   // MARK: Filter
 
-  /// What the captures keep: the flow by what no NAT changes, and ICMP errors, whoever they are about.
+  /// What the captures keep.
   /// - Parameter foreignService: UDP answers will not carry our nonce.
-  func filter(foreignService: Bool) -> String {
+  func filter(foreignService: Bool) -> FlowFilter {
     let key = self.key[0..<4].reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
-    let isIPv4 = destination.family == .ipv4
-    let errors =
-      isIPv4
-      ? "icmp[0] = 3 or icmp[0] = 4 or icmp[0] = 5 or icmp[0] = 11 or icmp[0] = 12"
-      : "(icmp6 and ip6[40] < 128)"
-    let flow: String
+    let family = destination.family
     switch kind {
-    case .icmp: flow = isIPv4 ? "icmp[8:4] = \(key)" : "(icmp6 and ip6[48:4] = \(key))"
-    case .udp where foreignService: flow = "udp"
-    case .udp: flow = isIPv4 ? "udp[8:4] = \(key)" : "(ip6 proto 17 and ip6[48:4] = \(key))"
+    // Both have headers of eight bytes.
+    case .icmp: return FlowFilter(family, .icmp, words: [.init(offset: 8, base: key)])
+    case .udp: return FlowFilter(family, .udp, words: foreignService ? [] : [.init(offset: 8, base: key)])
     case .tcp:
-      let span = UInt64(count) * UInt64(Self.sequenceStride)
-      let (sequence, acknowledgment) = isIPv4 ? ("tcp[4:4]", "tcp[8:4]") : ("ip6[44:4]", "ip6[48:4]")
-      let near = { (field: String) in "\(field) - \(firstSequence) < \(span)" }
-      flow = "(\(isIPv4 ? "tcp" : "ip6 proto 6") and (\(near(sequence)) or \(near(acknowledgment))))"
+      let span = UInt32(count) * Self.sequenceStride
+      return FlowFilter(family, .tcp, words: [4, 8].map { .init(offset: $0, base: firstSequence, span: span) })
     }
-    return "\(flow) or \(errors)"
   }
 }

@@ -2,9 +2,9 @@
 //
 //   plan ─► responder in the target ─► captures open ─► exchange ─► settle ─► counters ─► PathProof ─► pcapng ─► reply
 //
-// The tracer waits in one poll for captures, the exchange's sockets and the responder's; nothing here enters a
-// namespace itself. Several traces may run at once, each on a thread of its own: they share nothing, and random nonces
-// and sequence numbers keep their packets apart.
+// The tracer waits for the exchange's sockets and empties the captures every few ms; nothing here enters a namespace itself. Several
+// traces may run at once, each on a thread of its own: they share nothing but responders, and random nonces and sequence
+// numbers keep their packets apart.
 import Capture
 import CLinux
 public import ControlProtocol
@@ -18,8 +18,8 @@ public struct Tracer {
   private let plan: TracePlan
   private var observations: [Observation] = []
   private var wireLengths: [Int] = []
-  private let captures: CaptureSet
-  private let filter: String
+  private let captures: FlowCapture
+  private let filter: FlowFilter
 
   /// Carries out a request. The reply is handed over as soon as it is known; closing captures takes a little longer.
   /// A reply with `error` set says that there was no trace at all.
@@ -28,8 +28,9 @@ public struct Tracer {
       let plan = try TracePlan(request)
       let responder = try openResponder(plan)
       let foreignService = plan.kind == .udp && responder == nil
-      var tracer = try Tracer(request, plan, foreignService)
-      let result = try tracer.trace(responder, foreignService)
+      var tracer = Tracer(request, plan, foreignService)
+      let result = try tracer.trace(withEcho: responder != nil, foreignService)
+      withExtendedLifetime(responder) {}
       withExtendedLifetime(tracer) { reply(result) }
     } catch {
       var failure = NLTraceReply()
@@ -38,16 +39,16 @@ public struct Tracer {
     }
   }
 
-  private static func openResponder(_ plan: TracePlan) throws(SystemError) -> Responder? {
+  private static func openResponder(_ plan: TracePlan) throws(SystemError) -> ResponderPool.Lease? {
     guard plan.kind != .icmp, let namespace = plan.toNamespace else { return nil }
     do {
-      return try Responder.open(plan.kind, namespace, plan.destination, plan.port)
+      return try ResponderPool.shared.open(plan.kind, namespace, plan.destination, plan.port)
     } catch  where error.code == EADDRNOTAVAIL || error.code == ENOENT {
       return nil  // not an address of that node after all, or it does not run
     }
   }
 
-  private init(_ request: NLTraceRequest, _ plan: TracePlan, _ foreignService: Bool) throws(CaptureError) {
+  private init(_ request: NLTraceRequest, _ plan: TracePlan, _ foreignService: Bool) {
     self.request = request
     self.plan = plan
     let switches = Set(request.nodes.filter { $0.kind == "switch" }.map(\.name))
@@ -56,11 +57,10 @@ public struct Tracer {
         node: $0.node, interface: $0.interface, namespace: TracePlan.namespace($0.pid), description: $0.description_p)
     }
     filter = plan.filter(foreignService: foreignService)
-    captures = try CaptureSet(
-      targets,
-      CaptureOptions(
-        filter: filter, snapLength: Self.snapLength,
-        ringBytes: targets.count > 256 ? 64 << 10 : 256 << 10))
+    let family = plan.destination.family
+    captures = FlowCapture(targets, filter, snapLength: Self.snapLength) { target in
+      ErrorLimits.lift(target.namespace, family)
+    }
   }
 
   /// Whole probes, and of larger packets all headers and what ICMP errors quote.
@@ -68,29 +68,33 @@ public struct Tracer {
 
   // MARK: Traffic
 
-  private mutating func trace(_ responder: Responder?, _ foreignService: Bool) throws -> NLTraceReply {
+  private mutating func trace(withEcho: Bool, _ foreignService: Bool) throws -> NLTraceReply {
     let start = Self.realtime()
-    let exchange = try makeExchange(responder, foreignService)
-    converse(exchange, responder)
-    settle(exchange, responder)
+    let exchange = try makeExchange(withEcho, foreignService)
+    converse(exchange)
+    settle(exchange)
     let graph = LabGraph(request, interfaces: observedInterfaces())
     let flow = TracedFlow(
       kind: plan.kind, from: plan.from, to: plan.to, probes: exchange.probes, returnByTuple: foreignService)
     let proof = Prover.prove(flow, observations, graph)
     var reply = makeReply(proof, exchange)
     if !request.pcap.isEmpty {
-      try writeEvidence(proof, start)
-      reply.capture = request.pcap
+      if let failure = try writeEvidence(proof, start) {
+        // The verdict stands on the packets in memory; that their file is missing has no field of its own.
+        reply.icmpErrors.append("no capture file: \(failure)")
+      } else {
+        reply.capture = request.pcap
+      }
     }
     return reply
   }
 
-  private func makeExchange(_ responder: Responder?, _ foreignService: Bool) throws(TraceRefusal) -> any Exchange {
+  private func makeExchange(_ withEcho: Bool, _ foreignService: Bool) throws(TraceRefusal) -> any Exchange {
     do {
       switch plan.kind {
       case .icmp: return try EchoExchange(plan)
       case .udp: return try DatagramExchange(plan, anyAnswer: foreignService)
-      case .tcp: return try ConnectionExchange(plan, withEcho: responder != nil)
+      case .tcp: return try ConnectionExchange(plan, withEcho: withEcho)
       }
     } catch {
       // The route lookup happens when the socket is connected, before anything is sent.
@@ -101,44 +105,46 @@ public struct Tracer {
     }
   }
 
-  private mutating func converse(_ exchange: any Exchange, _ responder: Responder?) {
-    let deadline = EventLoop.clock() + plan.timeoutMilliseconds * 1_000_000
+  private mutating func converse(_ exchange: any Exchange) {
+    var drained = EventLoop.clock()
+    var pause = Self.shortestPause
     while true {
       let now = EventLoop.clock()
       exchange.step(now)
-      responder?.step()
-      if exchange.isFinished || now >= deadline { return }
-      wait(exchange, responder, nanoseconds: min(deadline - now, 10_000_000))
+      if exchange.isFinished { return }
+      let deadline = exchange.lastStart.map { $0 + plan.timeoutMilliseconds * 1_000_000 } ?? .max
+      if now >= deadline { return }
+      wait(exchange.descriptors, nanoseconds: min(deadline - now, Self.shortestPause))
+      if EventLoop.clock() >= drained + pause {
+        // Where nothing passes, less often: 400 captures take a ms or two.
+        pause = captures.drain { take($0) } > 0 ? Self.shortestPause : min(2 * pause, Self.longestPause)
+        drained = EventLoop.clock()
+      }
     }
   }
 
-  private mutating func wait(_ exchange: any Exchange, _ responder: Responder?, nanoseconds: UInt64) {
-    var entries = [pollfd(fd: captures.descriptor, events: Int16(POLLIN), revents: 0)]
-    entries += exchange.descriptors + (responder?.descriptors ?? [])
-    var time = timespec(tv_sec: 0, tv_nsec: Int(nanoseconds))
+  /// Between two readings of the captures, ns: what the probes of `Pacing` make in that time fits into their buffers.
+  private static let shortestPause: UInt64 = 5_000_000
+  private static let longestPause: UInt64 = 40_000_000
+
+  private func wait(_ descriptors: [pollfd], nanoseconds: UInt64) {
+    var entries = descriptors
+    var time = timespec(tv_sec: 0, tv_nsec: Int(min(nanoseconds, 999_999_999)))
     ppoll(&entries, nfds_t(entries.count), &time, nil)
-    if entries[0].revents != 0 { collect(milliseconds: 0) }
   }
 
   /// Waits for the packets that are still on their way: until none has come for one and a half round trips, at least
   /// 3 ms; links with delay make that long, other people's traffic may not make it endless.
-  private mutating func settle(_ exchange: any Exchange, _ responder: Responder?) {
+  private mutating func settle(_ exchange: any Exchange) {
     let quiet = max(3_000_000, exchange.roundTrip * 3 / 2)
     let limit = EventLoop.clock() + max(50_000_000, 4 * quiet)
     var last = EventLoop.clock()
     while case let now = EventLoop.clock(), now < min(last + quiet, limit) {
-      var entries =
-        [pollfd(fd: captures.descriptor, events: Int16(POLLIN), revents: 0)] + (responder?.descriptors ?? [])
-      var time = timespec(tv_sec: 0, tv_nsec: Int(min(min(last + quiet, limit) - now, 999_999_999)))
-      ppoll(&entries, nfds_t(entries.count), &time, nil)
-      responder?.step()
-      if collect(milliseconds: 0) > 0 { last = EventLoop.clock() }
+      wait([], nanoseconds: min(min(last + quiet, limit) - now, max(quiet / 3, 1_000_000)))
+      if captures.drain({ take($0) }) > 0 { last = EventLoop.clock() }
     }
     captures.drain { take($0) }
   }
-
-  @discardableResult
-  private mutating func collect(milliseconds: Int32) -> Int { captures.poll(milliseconds: milliseconds) { take($0) } }
 
   private mutating func take(_ frame: CapturedFrame) {
     guard
@@ -153,7 +159,7 @@ public struct Tracer {
 
   /// The captured interfaces, by the index of their target, and those that the lab has besides and nobody captured.
   private func observedInterfaces() -> [ObservedInterface] {
-    let counters = captures.statistics()
+    let counters = captures.statistics
     let captured = captures.targets.indices.map { index in
       let target = captures.targets[index]
       let place = InterfacePlace(target.node, target.interface)
@@ -186,7 +192,8 @@ public struct Tracer {
     reply.incompleteBecause = proof.incomplete.joined(separator: "; ")
     reply.undecidedBecause = proof.undecidedBecause ?? ""
     var seen: Set<String> = []
-    reply.icmpErrors = (proof.errors + exchange.refusals).filter { seen.insert($0).inserted }
+    let loop = proof.loop.map { [$0.description] } ?? []
+    reply.icmpErrors = (loop + proof.errors + exchange.refusals).filter { seen.insert($0).inserted }
     let source = exchange.probes.first?.source?.address ?? plan.source
     if let source { reply.source = source.messageBytes }
     reply.destination = plan.destination.messageBytes
@@ -194,19 +201,41 @@ public struct Tracer {
     return reply
   }
 
-  private func writeEvidence(_ proof: Proof, _ start: UInt64) throws {
-    let file = try FileDescriptor.open(request.pcap, O_WRONLY | O_CREAT | O_TRUNC)
-    let counters = captures.statistics()
+  /// - Returns: why there is no file although the folder takes one: the disk is full, or broken.
+  private func writeEvidence(_ proof: Proof, _ start: UInt64) throws -> SystemError? {
+    let isDiskFault = { (code: Int32) in [ENOSPC, EDQUOT, EIO].contains(code) }
+    do {
+      let file = try FileDescriptor.open(request.pcap, O_WRONLY | O_CREAT | O_TRUNC)
+      try write(proof, start, file.rawValue)
+      return nil
+    } catch let error as SystemError where isDiskFault(error.code) {
+      return error
+    } catch let error as CaptureFileError {
+      let failure = SystemError("write", error.code, request.pcap)
+      guard isDiskFault(error.code) else { throw failure }
+      removeRest()
+      return failure
+    }
+  }
+
+  /// Half a file is no evidence.
+  private func removeRest() {
+    var state = stat()
+    if lstat(request.pcap, &state) == 0, state.st_mode & S_IFMT == S_IFREG { unlink(request.pcap) }
+  }
+
+  private func write(_ proof: Proof, _ start: UInt64, _ file: Int32) throws(CaptureFileError) {
     let opened = captures.targets.indices.filter { captures.states[$0] != .down && captures.states[$0] != .absent }
     var blocks = [Int](repeating: -1, count: captures.targets.count)
     for (block, target) in opened.enumerated() { blocks[target] = block }
+    let text = filter.text
     var writer = PcapngWriter(
-      file.rawValue,
+      file,
       PcapngSection(application: "netloom-probe", comment: proof.summary(from: plan.from, to: "\(plan.destination)")),
       opened.map { index in
         let target = captures.targets[index]
         return PcapngWriter.Interface(
-          name: target.name, description: target.description, filter: filter, mac: captures.states[index].mac,
+          name: target.name, description: target.description, filter: text, mac: captures.states[index].mac,
           snapLength: Self.snapLength)
       })
     for index in observations.indices.sorted(by: { (observations[$0].time, $0) < (observations[$1].time, $1) }) {
@@ -218,6 +247,7 @@ public struct Tracer {
       }
     }
     let end = Self.realtime()
+    let counters = captures.statistics
     for (block, target) in opened.enumerated() {
       guard let counter = counters[target] else { continue }
       writer.append(statistics: counter, interface: block, start: start, end: end)
@@ -242,6 +272,7 @@ extension Proof {
       text += "reachable, \(symmetric == .yes ? "symmetric" : symmetric == .no ? "asymmetric" : "no symmetry")"
     } else {
       text += "unreachable"
+      if let loop { text += ", \(loop)" }
     }
     text += "; forward \(forward.path.joined(separator: " > "))"
     if !back.path.isEmpty { text += "; return \(back.path.joined(separator: " > "))" }
@@ -265,6 +296,7 @@ private final class RefusedExchange: Exchange {
   let descriptors: [pollfd] = []
   let isFinished = true
   let roundTrip: UInt64 = 0
+  let lastStart: UInt64? = 0
 
   init(_ plan: TracePlan, _ refusal: String) {
     refusals = [refusal]

@@ -45,6 +45,7 @@ struct TraceCommand: AsyncParsableCommand {
 
   func validate() throws {
     if proto == .icmp, port != nil { throw ValidationError("--port needs --proto tcp or udp") }
+    if port == 0 { throw ValidationError("--port 0 is no port; expected 1 to 65535") }
     if count == 0 { throw ValidationError("--count must be at least 1") }
   }
 

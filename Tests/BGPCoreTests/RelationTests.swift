@@ -160,4 +160,12 @@ struct RelationTests {
     #expect(told?.otc == ASNumber(64500))
     _ = a
   }
+
+  @Test("of its own networks a route server is the origin")
+  func ownNetworksOfRouteServer() {
+    var harness = TableHarness { $0.networks = [prefix("203.0.113.0/24")] }
+    let client = harness.peer(1, asn: 64501, Self.by(.routeServer, roles: true))
+    harness.settle()
+    #expect(harness.told[client]?[prefix("203.0.113.0/24")]?.asPath.description == "64500")
+  }
 }

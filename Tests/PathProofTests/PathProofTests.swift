@@ -109,16 +109,54 @@ import Testing
     #expect(proof.undecidedBecause == nil)
   }
 
-  @Test("a loop is shown as often as it was gone round")
+  @Test("a loop is named and shown up to where it closes, however often it was gone round")
   func loop() {
     var scene = Scene("h1:eth1-a:eth0", "a:eth1-b:eth0")
-    let path = ["h1:eth1>a:eth0", "a:eth1>b:eth0", "b:eth0>a:eth1", "a:eth1>b:eth0"]
-    scene.travel(path, .echo(type: 8, nonce: Scene.nonce(0)), scene.address("h1"), IPv4Address(192, 0, 2, 1), ttl: 4)
+    let round = ["a:eth1>b:eth0", "b:eth0>a:eth1"]
+    let path = ["h1:eth1>a:eth0"] + (0..<6).flatMap { _ in round }
+    scene.travel(path, .echo(type: 8, nonce: Scene.nonce(0)), scene.address("h1"), IPv4Address(192, 0, 2, 1), ttl: 13)
     var flow = echoFlow(scene, answered: false)
     flow.to = nil
     let proof = scene.prove(flow)
+    #expect(!proof.reachable && proof.undecidedBecause == nil)
     #expect(proof.forward.path == ["h1", "a", "b", "a", "b"])
-    #expect(proof.undecidedBecause == nil)
+    #expect(proof.loop == RoutingLoop(["a", "b"]) && proof.loop?.description == "loop a - b")
+    #expect(proof.forward.lost == 1 && proof.forward.lastSeen == InterfacePlace("a", "eth1"))
+  }
+
+  @Test("a packet that passed a node twice on its way and arrived was in no loop")
+  func detour() {
+    var scene = Self.lab()
+    let detour = Array(Self.long.prefix(2)) + ["b:eth0>a:eth1"] + Self.long.dropFirst()
+    echo(&scene, detour, Self.longBack)
+    let proof = scene.prove(echoFlow(scene))
+    #expect(proof.reachable && proof.loop == nil && proof.undecidedBecause == nil)
+    #expect(proof.forward.path == ["h1", "a", "b", "a", "b", "c", "web"])
+  }
+
+  @Test("a loop of the answer is named as such")
+  func loopBack() {
+    var scene = Self.lab()
+    echo(&scene, Self.long, ["web:eth1>c:eth1", "c:eth0>b:eth1", "b:eth1>c:eth0", "c:eth0>b:eth1", "b:eth1>c:eth0"])
+    let proof = scene.prove(echoFlow(scene, answered: false))
+    #expect(!proof.reachable && proof.undecidedBecause == nil)
+    #expect(proof.loop?.description == "loop c - b, of the answer")
+  }
+
+  @Test("parallel links between two nodes are one path, with the packets of all")
+  func parallelPaths() {
+    var scene = Scene("h1:eth1-a:eth0", "a:eth1-b:eth1", "a:eth2-b:eth2", "a:eth3-web:eth3", "b:eth0-web:eth1")
+    let back = ["web:eth1>b:eth0", "b:eth1>a:eth1", "a:eth0>h1:eth1"]
+    for (probe, way) in [
+      ["a:eth1>b:eth1", "b:eth0>web:eth1"], ["a:eth2>b:eth2", "b:eth0>web:eth1"], ["a:eth3>web:eth3"],
+    ].enumerated() { echo(&scene, ["h1:eth1>a:eth0"] + way, back, probe: UInt8(probe)) }
+    let proof = scene.prove(echoFlow(scene, probes: 3))
+    #expect(
+      proof.forward.paths == [
+        CountedPath(path: ["h1", "a", "b", "web"], packets: 2), CountedPath(path: ["h1", "a", "web"], packets: 1),
+      ])
+    #expect(proof.forward.path == ["h1", "a", "b", "web"] && proof.forward.hops.count == 4)
+    #expect(proof.symmetric == .no)
   }
 
   @Test("frames that a switch floods to others change nothing")

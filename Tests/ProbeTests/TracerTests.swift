@@ -74,6 +74,77 @@ extension NamespaceTests {
       #expect(reply.forward.packets >= 15)
     }
 
+    @Test("many probes: none is lost by the captures, and each has its number")
+    func many() throws {
+      for (proto, count) in [(NLProtocol.icmp, 300), (.udp, 300), (.tcp, 100)] {
+        var request = lab.request("h1", "web", lab.address("web:eth1"), proto, port: 7000)
+        request.count = UInt32(count)
+        request.pcap = NSTemporaryDirectory() + "netloom-many-\(UUID().uuidString).pcapng"
+        defer { unlink(request.pcap) }
+        let reply = trace(request)
+        #expect(reply.error == "" && reply.reachable && reply.undecidedBecause == "", "\(proto) \(reply)")
+        #expect(reply.forward.packets >= count && reply.forward.lost == 0, "\(proto)")
+        guard proto == .icmp else { continue }
+        let file = try PcapngFile(Array(Data(contentsOf: URL(fileURLWithPath: request.pcap))))
+        let sent = file.records.filter { $0.direction == .outbound && file.interfaces[$0.interface].name == "h1:eth1" }
+        // RFC 792: the sequence number stands in bytes 6 and 7 of the message.
+        #expect(sent.map { Int($0.bytes[40]) << 8 | Int($0.bytes[41]) } == Array(1...count))
+      }
+    }
+
+    @Test("a service that resets what it accepts has answered")
+    func closesAtOnce() throws {
+      let program = """
+        import socket,struct
+        t=socket.socket(); t.setsockopt(socket.SOL_SOCKET,socket.SO_REUSEADDR,1); t.bind(("0.0.0.0",9179)); t.listen(64)
+        print("ready",flush=True)
+        while True:
+          c,_=t.accept(); c.setsockopt(socket.SOL_SOCKET,socket.SO_LINGER,struct.pack("ii",1,0)); c.close()
+        """
+      let pipe = Pipe()
+      let server = try lab.start("web", ["python3", "-c", program], output: pipe)
+      defer { server.terminate() }
+      #expect(String(decoding: pipe.fileHandleForReading.availableData, as: UTF8.self).hasPrefix("ready"))
+      for round in 0..<20 {
+        var request = lab.request("h1", "web", lab.address("web:eth1"), .tcp, port: 9179)
+        request.count = 3
+        let reply = trace(request)
+        #expect(reply.reachable && reply.undecidedBecause == "", "\(round) \(reply.undecidedBecause)")
+      }
+    }
+
+    @Test("traces at once to the same port share what answers them, in any order of their ends")
+    func samePort() {
+      for proto in [NLProtocol.tcp, .udp] {
+        let requests = (0..<16).map { index in
+          var request = lab.request("h1", "web", lab.address("web:eth1"), proto, port: 7200)
+          request.count = UInt32(1 + index % 3)
+          return request
+        }
+        let replies = Mutex<[NLTraceReply]>([])
+        DispatchQueue.concurrentPerform(iterations: requests.count) { index in
+          let reply = trace(requests[index])
+          replies.withLock { $0.append(reply) }
+        }
+        for reply in replies.withLock({ $0 }) {
+          #expect(reply.reachable && reply.undecidedBecause == "", "\(proto) \(reply.undecidedBecause) \(reply.error)")
+          // Our own responder: conntrack would say that it was taken for a service of somebody's.
+          #expect(reply.return.hops.first?.joinedBy == (proto == .tcp ? "seq" : "nonce"), "\(proto)")
+        }
+      }
+    }
+
+    @Test("a full disk costs the file, not the verdict")
+    func fullDisk() {
+      var request = lab.request("h1", "web", lab.address("web:eth1"))
+      request.pcap = "/dev/full"
+      let reply = trace(request)
+      #expect(reply.error == "" && reply.reachable && reply.undecidedBecause == "" && reply.symmetric == .yes)
+      #expect(reply.capture == "")
+      #expect(reply.icmpErrors == ["no capture file: write /dev/full: No space left on device"])
+      #expect(FileManager.default.fileExists(atPath: "/dev/full"))
+    }
+
     @Test("a router without a route: its error is told, forward ends there, return is empty, at once")
     func noRoute() throws {
       try lab.run("r2", "ip route del default")
@@ -216,8 +287,8 @@ extension NamespaceTests {
         #expect(try NamespaceLab.shell("tshark -r \(request.pcap) -Y _ws.malformed 2>/dev/null").isEmpty)
       }
       var unwritable = request
-      unwritable.pcap = "/nonexistent/x.pcapng"
-      #expect(trace(unwritable).error.contains("/nonexistent"))
+      unwritable.pcap = "/proc/no-such-folder/x.pcapng"
+      #expect(trace(unwritable).error.contains("/proc/no-such-folder"))
     }
 
     @Test("a node to itself is reachable without a hop")
@@ -233,6 +304,9 @@ extension NamespaceTests {
       #expect(trace(unknown).error.contains("nobody"))
       #expect(trace(lab.request("h1", "web", "224.0.0.1")).error.contains("224.0.0.1"))
       #expect(trace(lab.request("h1", "web", "x")).error != "")
+      for address in ["127.0.0.1", "::1"] {
+        #expect(trace(lab.request("h1", "", address)).error.contains("\(address) is a loopback address"))
+      }
     }
   }
 }
@@ -297,13 +371,17 @@ extension NamespaceTests {
       #expect(reply.symmetric == .no)
     }
 
-    @Test("a routing loop is shown, with the error that ended it")
+    @Test("a routing loop is decided and named, with the error that ended it, by every protocol")
     func loop() throws {
-      try lab.run("b", "ip -4 route replace default via 10.99.2.1")
-      let reply = trace(lab.request("h1", "", "198.18.0.1"))
-      #expect(!reply.reachable && reply.undecidedBecause == "", "\(reply.undecidedBecause)")
-      #expect(reply.forward.path.starts(with: ["h1", "a", "b", "a", "b"]) && reply.forward.path.count > 40)
-      #expect(reply.icmpErrors.contains { $0.hasSuffix("time exceeded (TTL)") }, "\(reply.icmpErrors)")
+      try lab.run("b", "ip -4 route replace default via 10.99.2.1; sysctl -qw net.ipv4.ip_default_ttl=255")
+      try lab.run("h1", "sysctl -qw net.ipv4.ip_default_ttl=255")
+      for proto in [NLProtocol.icmp, .udp, .tcp] {
+        let reply = trace(lab.request("h1", "", "198.18.0.1", proto))
+        #expect(!reply.reachable && reply.undecidedBecause == "", "\(proto) \(reply.undecidedBecause)")
+        #expect(reply.forward.path == ["h1", "a", "b", "a", "b"], "\(proto)")
+        #expect(reply.icmpErrors.first == "loop a - b", "\(proto) \(reply.icmpErrors)")
+        #expect(reply.icmpErrors.contains { $0.hasSuffix("time exceeded (TTL)") }, "\(proto) \(reply.icmpErrors)")
+      }
     }
 
     @Test("a packet that goes towards a node that is not captured leaves the trace undecided, not unreachable")
