@@ -37,9 +37,9 @@ final class TestExec {
     execute.environment = ["PATH=/usr/sbin:/usr/bin:/sbin:/bin", "CLIENT=yes"]
     execute.directory = "/tmp"
     if wanted { (execute.terminal, execute.rows, execute.columns) = (true, 33, 99) }
-    connection.onDescriptors = { [unowned self] in terminal = $0[0] }
-    connection.onBytes = { [unowned self] in receive($0) }
-    connection.onClose = { [unowned self] _ in finished = true }
+    connection.onDescriptors = { [weak self] in self?.terminal = $0[0] }
+    connection.onBytes = { [weak self] in self?.receive($0) }
+    connection.onClose = { [weak self] _ in self?.finished = true }
     let message = NLToMachine.with { $0.execute = execute }
     try connection.send(try frame(message), descriptors: [null.rawValue, output.rawValue, output.rawValue])
   }

@@ -67,7 +67,7 @@ final class TestLab {
     plan.baseDirectory = root
     plan.hosts = "127.0.0.1 localhost\n10.0.1.1 h1\n10.0.1.2 h2\n"
     plan.environment = ["PATH=/usr/sbin:/usr/bin:/sbin:/bin", "FLAVOUR=plain"]
-    try loop.register(listener, .read) { [unowned self] _ in accept() }
+    try loop.register(listener, .read) { [weak self] _ in self?.accept() }
   }
 
   deinit {
@@ -158,15 +158,17 @@ final class TestLab {
 
   private func collectLines(_ descriptor: Int32) throws {
     var text = ""
-    try loop.register(descriptor, .read) { [unowned self] _ in
+    // The loop still turns in deinit, when nobody wants to hear any more.
+    try loop.register(descriptor, .read) { [weak self, unowned loop] _ in
       var buffer = [UInt8](repeating: 0, count: 4096)
       let count = read(descriptor, &buffer, buffer.count)
       if count <= 0 {
         loop.unregister(descriptor)
         close(descriptor)
-        reports.append("end")
+        self?.reports.append("end")
         return
       }
+      guard let self else { return }
       text += String(decoding: buffer[..<count], as: UTF8.self)
       while let end = text.firstIndex(of: "\n") {
         reports.append(String(text[..<end]))
@@ -216,7 +218,7 @@ final class TestLab {
       controller?.close()
       controller = connection
       reader = FrameReader()
-      connection.onBytes = { [unowned self] in receive($0) }
+      connection.onBytes = { [weak self] in self?.receive($0) }
     } catch {
       Issue.record("accept: \(error)")
     }
