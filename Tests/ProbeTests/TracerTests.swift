@@ -412,14 +412,15 @@ extension NamespaceTests {
       let lab = try NamespaceLab(["h1:eth1-web:eth1"], hosts: ["h1", "web"])
       let path = NSTemporaryDirectory() + "netloom-capture-\(UUID().uuidString).pcapng"
       defer { unlink(path) }
+      // Far longer than the packets take, also on a busy machine.
       let arguments = [
         "netloom-probe", "capture", "--point", "h1:eth1:2:\(lab.pid("h1"))", "--describe", "the client",
-        "--point", "web:eth1:2:\(lab.pid("web"))", "--filter", "icmp", "--write", path, "--for", "1.5",
+        "--point", "web:eth1:2:\(lab.pid("web"))", "--filter", "icmp", "--write", path, "--for", "5",
       ]
       let capture = Thread { _ = ProbeProgram.main(arguments) }
       capture.start()
       // Both captures are open when both namespaces have a bound packet socket.
-      let limit = Date().addingTimeInterval(10)
+      let limit = Date().addingTimeInterval(30)
       for node in ["h1", "web"] {
         while try lab.run(node, "cat /proc/net/packet").split(separator: "\n").count < 2, Date() < limit {
           usleep(1000)  // poll
