@@ -64,6 +64,7 @@ let package = Package(
     // Layer 0
     .target(name: "CLinux", linkerSettings: [.linkedLibrary("mnl"), .linkedLibrary("nftnl")]),
     .target(name: "CPcap", linkerSettings: [.linkedLibrary("pcap")]),
+    .target(name: "CSQLite", linkerSettings: [.linkedLibrary("sqlite3")]),
     module("NetTypes", settings: hot),
     // Layer 1
     module("BGPWire", ["NetTypes"], settings: hot),
@@ -86,17 +87,21 @@ let package = Package(
     module("Machine", ["NetTypes", "Netlink", "ControlProtocol", "EventLoop", "CLinux", protobuf]),
     module("Probe", ["NetTypes", "Capture", "PathProof", "ControlProtocol", "EventLoop", "CLinux", protobuf]),
     module(
-      "Controller", ["NetTypes", "Topology", "Intent", "ControlProtocol", "NorthboundAPI", logging, protobuf] + nioCore),
+      "Controller",
+      ["NetTypes", "Topology", "Intent", "ControlProtocol", "NorthboundAPI", "CSQLite", logging, protobuf] + nioCore),
     // Layer 4
     module(
       "NodeAgent",
       [
-        "NetTypes", "ControlProtocol", "BGPWire", "BGPCore", "BGPSpeaker", "FIB", "Netlink", "EventLoop", "CLinux",
-        protobuf,
+        "NetTypes", "ControlProtocol", "BGPWire", "BGPCore", "BGPSpeaker", "FIB", "Netlink", "Nftables",
+        "EventLoop", "CLinux", protobuf,
       ]),
     .target(
       name: "Northbound",
-      dependencies: ["Controller", "NorthboundAPI", logging, .product(name: "Hummingbird", package: "hummingbird")]
+      dependencies: [
+        "Controller", "NorthboundAPI", logging, .product(name: "Hummingbird", package: "hummingbird"),
+        .product(name: "HummingbirdCore", package: "hummingbird"),
+      ]
         + nioCore, exclude: ["openapi.yaml"], swiftSettings: strict),
     module(
       "Lab",
@@ -135,7 +140,10 @@ let package = Package(
     tests("MachineTests", ["Machine", "netloom-machine", "ControlProtocol", "EventLoop", "CLinux", protobuf]),
     tests(
       "NodeAgentTests",
-      ["NodeAgent", "BGPCore", "BGPWire", "ControlProtocol", "EventLoop", "Netlink", "NetTypes", "CLinux", protobuf]),
+      [
+        "NodeAgent", "BGPCore", "BGPWire", "ControlProtocol", "EventLoop", "Netlink", "Nftables", "NetTypes", "CLinux",
+        protobuf,
+      ]),
     tests(
       "ProbeTests", ["Probe", "ControlProtocol", "Capture", "PathProof", "NetTypes", "EventLoop", "CLinux", protobuf]),
     tests(
@@ -148,6 +156,7 @@ let package = Package(
         logging,
         protobuf,
       ] + nioCore),
+    tests("netloomTests", ["netloom", "NorthboundAPI", arguments]),
     tests("ScenarioTests", ["Scenario", "Lab", "Topology", "NorthboundAPI", "NorthboundClient"]),
     .testTarget(name: "SystemTests", exclude: ["Fixtures"], swiftSettings: strict),
   ],

@@ -31,7 +31,7 @@ public struct NeighborConfiguration: Sendable, Hashable {
   /// Names, address, AS number and everything that routes depend on.
   public var peer: PeerSettings
   /// What we offer; the session carries the families that both ends offer.
-  public var families: FamilySet = .all
+  public var families: FamilySet = .unicast
   public var transport = TransportConfiguration()
   public var timers = TimerConfiguration()
   /// Seconds we keep the neighbor's routes while it restarts at most; 0: no graceful restart in either role (RFC 4724).

@@ -10,7 +10,8 @@ struct ExportEncoder {
   let routerID: UInt32
   let clusterID: UInt32
   let family: Family
-  let nextHop: IPAddress
+  /// nil: flow rules.
+  let nextHop: IPAddress?
   let localPref: UInt32
   let source: RouteOrigin
   let learned: LearnedFrom
@@ -33,12 +34,17 @@ struct ExportEncoder {
     return index.list.count * 2 + edits.prepended.count * 8 + lists + 256
   }
 
-  /// IPv6: sixteen octets of next hop stand before the list, for MP_REACH_NLRI.
+  /// IPv6: sixteen octets of next hop stand before the list, for MP_REACH_NLRI. Flow rules: the length of a next hop,
+  /// and the next hop, which is there only where a redirect points to it.
   func encode(_ index: borrowing AttributeIndex, to target: UnsafeMutableRawPointer) -> Int {
     var writer = AttributeWriter(target)
     if family == .ipv6Unicast, case .v6(let address) = nextHop {
       writer.bigEndian(address.high)
       writer.bigEndian(address.low)
+    } else if family.isFlowSpec {
+      let target = index.value(of: .nextHop) ?? UnsafeRawBufferPointer(start: nil, count: 0)
+      writer.octet(UInt8(truncatingIfNeeded: target.count))
+      writer.bytes(target)
     }
     let path = ExportedPath(index, self)
     index.forEachType(adding: Self.additions) { type in
@@ -52,7 +58,7 @@ struct ExportEncoder {
   ) {
     switch type {
     case .asPath: path.write(.asPath, index, &writer)
-    case .nextHop: if family == .ipv4Unicast { writer.nextHop(nextHop) }
+    case .nextHop: if family == .ipv4Unicast, let nextHop { writer.nextHop(nextHop) }
     case .med: encodeMED(index, &writer)
     case .localPref: if !key.isExternal { writer.attribute(.localPref, edits.localPref ?? localPref) }
     case .communities: encodeCommunities(index, &writer)
@@ -111,11 +117,12 @@ struct ExportEncoder {
     }
   }
 
-  /// Non-transitive ones stay inside the AS (RFC 4360 section 6; RFC 5701 section 2 for those of 20 octets).
+  /// Non-transitive ones stay inside the AS (RFC 4360 section 6; RFC 5701 section 2 for those of 20 octets). Without the
+  /// actions that stand in them flow rules would mean something else, so those always have them.
   private func encodeExtended(
     _ type: AttributeType, unit: Int, _ index: borrowing AttributeIndex, _ writer: inout AttributeWriter
   ) {
-    guard key.sendCommunities else { return }
+    guard key.sendCommunities || family.isFlowSpec else { return }
     guard key.isExternal else { return copy(type, index, &writer) }
     writer.units(of: unit, type, index) { $0[0] & 0x40 == 0 }
   }
@@ -155,7 +162,9 @@ struct ExportEncoder {
   /// RFC 9234 section 5, egress: to customers, peers and clients of a route server the attribute is added.
   private func encodeOTC(_ index: borrowing AttributeIndex, _ writer: inout AttributeWriter) {
     if index.contains(.otc) { return copy(.otc, index, &writer) }
-    guard key.isExternal, key.roles, [.provider, .peer, .routeServer].contains(key.relation) else { return }
+    guard !family.isFlowSpec, key.isExternal, key.roles, [.provider, .peer, .routeServer].contains(key.relation) else {
+      return
+    }
     writer.attribute(.otc, localASN.rawValue)
   }
 }

@@ -12,9 +12,12 @@ struct PathTable: ~Copyable {
     var peer: UInt16
     /// Of the peer's import side: a change of policy makes new paths.
     var epoch: UInt16
-    /// See `PolicyProgram.prefixClass`.
+    /// See `PolicyProgram.prefixClass`; with the bit `flowClass` for flow rules.
     var prefixClass: UInt32
   }
+
+  /// A path of flow rules: it has no next hop, so it is never one of prefixes as well.
+  static let flowClass: UInt32 = 1 << 31
 
   struct Record: BitwiseCopyable {
     var received: UInt32
@@ -38,6 +41,8 @@ struct PathTable: ~Copyable {
     var source: RouteOrigin
     var learned: LearnedFrom
     var fault: PathFault
+
+    @inline(__always) var isFlow: Bool { prefixClass & PathTable.flowClass != 0 }
   }
 
   private(set) var records = Slab<Record>()

@@ -1,7 +1,7 @@
 import BGPWire
 import NetTypes
 
-/// One value a family.
+/// One value an address family: of prefixes, or of flow rules, never of both at once.
 struct PerFamily<Value> {
   var ipv4: Value
   var ipv6: Value
@@ -12,8 +12,8 @@ struct PerFamily<Value> {
   }
 
   subscript(family: Family) -> Value {
-    get { family == .ipv4Unicast ? ipv4 : ipv6 }
-    set { if family == .ipv4Unicast { ipv4 = newValue } else { ipv6 = newValue } }
+    get { family.addressFamily == .ipv4 ? ipv4 : ipv6 }
+    set { if family.addressFamily == .ipv4 { ipv4 = newValue } else { ipv6 = newValue } }
   }
 }
 
@@ -58,6 +58,7 @@ struct Peer: ~Copyable {
   var endOfRIBDue: FamilySet = []
   var walks = PerFamily(Walk())
   var out = Pool<AdjRIBOut>(capacity: 2)
+  var flows = PeerFlows()
 
   init(_ settings: PeerSettings, isExternal: Bool) {
     self.settings = settings

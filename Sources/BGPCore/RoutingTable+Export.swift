@@ -52,7 +52,7 @@ extension RoutingTable {
   }
 
   /// Once per path and group; kept out of line so that `export`, once per prefix, stays small.
-  @inline(never) private mutating func encodeOutgoing(
+  @inline(never) mutating func encodeOutgoing(
     _ path: UInt32, _ group: Int, _ prefixClass: UInt32, _ family: Family
   ) -> UInt32 {
     let record = paths[path]
@@ -69,7 +69,8 @@ extension RoutingTable {
       let subject = PolicySubject(source: record.source, neighbor: key.neighbor, localASN: settings.asn)
       guard program.evaluate(setIndex, prefixClass &- 1, subject, &edits) else { return ExportGroup.nothing }
     }
-    guard let nextHop = nextHopToSend(record, key, edits, family) else { return ExportGroup.nothing }
+    let nextHop = family.isFlowSpec ? nil : nextHopToSend(record, key, edits, family)
+    guard nextHop != nil || family.isFlowSpec else { return ExportGroup.nothing }
     let encoder = ExportEncoder(
       key: key, edits: edits, localASN: settings.asn, routerID: settings.routerID,
       clusterID: settings.clusterID ?? settings.routerID, family: family, nextHop: nextHop,
@@ -100,7 +101,9 @@ extension RoutingTable {
       return settings.routeReflector && (key.isClient || peers[Int(record.peer)].settings.routeReflectorClient)
     }
     // RFC 9234 section 5, egress.
-    if key.roles, setIndex.contains(.otc), [.customer, .peer, .routeServerClient].contains(key.relation) {
+    if key.roles, !record.isFlow, setIndex.contains(.otc),
+      [.customer, .peer, .routeServerClient].contains(key.relation)
+    {
       return false
     }
     return true
@@ -133,8 +136,9 @@ extension RoutingTable {
   /// `writeMessages` has something to write.
   public func hasOutput(for peer: PeerIndex) -> Bool {
     let peer = Int(peer.rawValue)
-    guard peers[peer].negotiated != nil, !isDeferring else { return false }
-    return Family.allCases.contains { !peers[peer].out[$0].isDrained || endOfRIBIsReady(peer, $0) }
+    guard let negotiated = peers[peer].negotiated, !isDeferring else { return false }
+    return Family.unicast.contains { !peers[peer].out[$0].isDrained || endOfRIBIsReady(peer, $0) }
+      || hasRulesOutput(peer, negotiated.families)
   }
 
   private func endOfRIBIsReady(_ peer: Int, _ family: Family) -> Bool {
@@ -150,7 +154,7 @@ extension RoutingTable {
     let index = Int(peer.rawValue)
     guard let negotiated = peers[index].negotiated, !isDeferring else { return (0, false) }
     var writer = UpdateWriter(limit: limit, maxMessageSize: min(negotiated.maxMessageSize, MessageHeader.maximumLength))
-    for family in Family.allCases where negotiated.families.contains(family) {
+    for family in Family.unicast where negotiated.families.contains(family) {
       writeSets(index, family, &writer, &output)
       if !writer.isFull, endOfRIBIsReady(index, family) {
         writer.endOfRIB(family, &output)
@@ -158,6 +162,7 @@ extension RoutingTable {
         peers[index].endOfRIBSent.insert(FamilySet(family))
       }
     }
+    writeRules(index, negotiated, &writer, &output)
     return (writer.messages, hasOutput(for: peer))
   }
 

@@ -29,7 +29,7 @@ extension RoutingTable {
   private mutating func decideAgain(_ changed: [Bool]) {
     guard changed.contains(true) else { return }
     activity &+= 1
-    for family in Family.allCases {
+    for family in Family.unicast {
       for id in 1..<tables[family].bound {
         let start = tables[family][id].routes
         let end = start + UInt32(tables[family][id].routeCount)
@@ -41,12 +41,12 @@ extension RoutingTable {
     }
   }
 
-  public var hasFIBChanges: Bool { Family.allCases.contains { !fibQueue[$0].isEmpty } }
+  public var hasFIBChanges: Bool { Family.unicast.contains { !fibQueue[$0].isEmpty } }
 
   /// Hands over what changed since it was last called, at most `limit` prefixes. true: more remain.
   public mutating func drainFIB(limit: Int, _ body: (FIBChange) -> Void) -> Bool {
     var left = limit
-    for family in Family.allCases {
+    for family in Family.unicast {
       while left > 0, let id = fibQueue[family].popFirst() {
         left -= 1
         tables[family][id].flags.remove(.fibDirty)
@@ -64,7 +64,7 @@ extension RoutingTable {
 
   /// Every best route is handed over again by `drainFIB`.
   public mutating func replayFIB() {
-    for family in Family.allCases {
+    for family in Family.unicast {
       for id in 1..<tables[family].bound where tables[family][id].best != 0 {
         if Int(id) < fibSets[family].count { fibSets[family][id] = NextHopSet.none.rawValue }
         touchFIB(id, family)

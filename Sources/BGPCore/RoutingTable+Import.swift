@@ -24,7 +24,7 @@ extension RoutingTable {
     record.fault = loopFault(peer)
     if record.source != .local {
       enterRelation(&record, &edits)
-      enterPolicy(&record, &edits, key.prefixClass)
+      enterPolicy(&record, &edits, key.prefixClass & ~PathTable.flowClass)
     }
     record.attributes = edits.changesList ? rewritten(edits) : key.received
     record.weight = edits.weight ?? 0
@@ -97,10 +97,10 @@ extension RoutingTable {
     }
   }
 
-  /// RFC 9234 section 5, ingress.
+  /// RFC 9234 section 5, ingress. Of prefixes only, as the RFC has it.
   private func enterOTC(_ record: inout PathTable.Record, _ edits: inout AttributeEdits) {
     let peer = Int(record.peer)
-    guard peers[peer].settings.roles else { return }
+    guard peers[peer].settings.roles, !record.isFlow else { return }
     let otc = setIndex.unsigned32(.otc)
     switch peers[peer].settings.relation {
     case .provider, .routeServer:
@@ -130,7 +130,7 @@ extension RoutingTable {
       }
     if !isAccepted, record.fault == .none { record.fault = .rejected }
     // A policy may serve both families; a next hop of the other one is not for this route.
-    let octets = setIndex.value(of: .nextHop)?.count
+    let octets = record.isFlow ? nil : setIndex.value(of: .nextHop)?.count
     if let nextHop = edits.nextHop, octets != nextHop.family.bits / 8 { edits.nextHop = nil }
   }
 
@@ -144,7 +144,7 @@ extension RoutingTable {
   }
 
   private mutating func resolveNextHop(_ record: inout PathTable.Record, _ edits: AttributeEdits) {
-    guard record.source != .local else { return }
+    guard record.source != .local, !record.isFlow else { return }
     guard let address = edits.nextHop ?? setIndex.value(of: .nextHop).flatMap({ IPAddress(bytes: $0) }) else {
       if record.fault == .none { record.fault = .badNextHop }
       return

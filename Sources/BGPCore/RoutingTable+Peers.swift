@@ -25,6 +25,7 @@ extension RoutingTable {
       if identityChanged || (policiesChanged && peers[peer].settings.usesNamedExport) { exporting.append(peer) }
     }
     exportAgain(exporting)
+    setFlowRules(from: old.flowRules, to: settings.flowRules)
     if old.multipath != settings.multipath { markAllDirty() }
   }
 
@@ -37,7 +38,7 @@ extension RoutingTable {
     let list = PathAttributes().encodeCanonical()
     let set = list.withUnsafeBytes { attributes.intern($0) }
     attributes.retain(set)
-    for family in Family.allCases {
+    for family in Family.unicast {
       // One path per family: what is sent for a path is encoded once, and its next hop is of one family. Received paths
       // differ by their next hop; ours have none, so the class of prefixes tells them apart.
       let path = importedPath(set, from: .local, prefixClass: UInt32(family.rawValue))
@@ -49,7 +50,7 @@ extension RoutingTable {
   }
 
   private mutating func markAllDirty() {
-    for family in Family.allCases {
+    for family in Family.unicast {
       for id in 1..<tables[family].bound where tables[family][id].routeCount > 0 { markDirty(id, family) }
     }
   }
@@ -89,7 +90,8 @@ extension RoutingTable {
   /// Drops its routes; the index may be given to another neighbor later.
   public mutating func removePeer(_ peer: PeerIndex) {
     sessionDown(peer)
-    for family in Family.allCases { drop(Int(peer.rawValue), family) }
+    for family in Family.unicast { drop(Int(peer.rawValue), family) }
+    for family in Family.flowSpec { dropRules(Int(peer.rawValue), family) }
     peers[Int(peer.rawValue)].isConfigured = false
     noteOwnAddresses(of: Int(peer.rawValue))
   }
@@ -104,8 +106,9 @@ extension RoutingTable {
   private mutating func importAgain(_ peer: Int) {
     peers[peer].epoch &+= 1
     bindPolicies(peer)
+    importRulesAgain(peer)
     let index = PeerIndex(rawValue: UInt16(peer))
-    for family in Family.allCases where peers[peer].received[family] > 0 {
+    for family in Family.unicast where peers[peer].received[family] > 0 {
       for id in 1..<tables[family].bound {
         guard let position = tables[family].position(id, of: index.rawValue) else { continue }
         let entry = tables[family].arena[position]
@@ -125,7 +128,8 @@ extension RoutingTable {
     }
     for peer in changed where peers[peer].negotiated != nil {
       joinGroup(peer)
-      for family in Family.allCases { startWalk(peer, family, repeats: false) }
+      for family in Family.unicast { startWalk(peer, family, repeats: false) }
+      exportRules(to: peer)
     }
   }
 
@@ -144,8 +148,10 @@ extension RoutingTable {
     peers[index].endOfRIBReceived = []
     peers[index].endOfRIBSent = []
     peers[index].endOfRIBDue = negotiated.families
+    peers[index].flows.disabled = []
     joinGroup(index)
-    for family in Family.allCases { startWalk(index, family, repeats: false) }
+    for family in Family.unicast { startWalk(index, family, repeats: false) }
+    exportRules(to: index)
   }
 
   /// Routes of `retainingStale` stay, marked stale (RFC 4724 section 4.2); those that were stale already, and those of
@@ -155,17 +161,21 @@ extension RoutingTable {
     guard peers[index].negotiated != nil else { return }
     activity &+= 1
     endSession(index)
-    for family in Family.allCases {
+    for family in Family.unicast {
       if retainingStale.contains(family) { markStale(index, family) } else { drop(index, family) }
+    }
+    for family in Family.flowSpec {
+      if retainingStale.contains(family) { markRulesStale(index, family) } else { dropRules(index, family) }
     }
   }
 
   private mutating func endSession(_ peer: Int) {
     leaveGroup(peer)
-    for family in Family.allCases {
+    for family in Family.unicast {
       clearAdjRIBOut(peer, family)
       peers[peer].walks[family] = Peer.Walk()
     }
+    clearRulesOut(peer)
     peers[peer].negotiated = nil
     peers[peer].endOfRIBDue = []
   }
@@ -205,6 +215,7 @@ extension RoutingTable {
   /// Withdraws what is still stale.
   public mutating func sweepStale(_ peer: PeerIndex, _ family: Family) {
     let index = Int(peer.rawValue)
+    guard !family.isFlowSpec else { return sweepStaleRules(index, family) }
     var id: UInt32 = 1
     while peers[index].stale[family] > 0, id < tables[family].bound {
       if let position = tables[family].position(id, of: peer.rawValue), tables[family].arena[position].isStale != 0 {
@@ -217,6 +228,7 @@ extension RoutingTable {
   /// ROUTE-REFRESH received: everything is announced again.
   public mutating func sendAgain(_ peer: PeerIndex, _ family: Family) {
     activity &+= 1
+    guard !family.isFlowSpec else { return exportRules(to: Int(peer.rawValue), repeats: true, [family]) }
     startWalk(Int(peer.rawValue), family, repeats: true)
   }
 
@@ -247,7 +259,7 @@ extension RoutingTable {
     groups[group].members += 1
     peers[peer].group = group
     // A peer that is told nothing costs nothing, unless it was told something under an earlier policy.
-    for family in Family.allCases where negotiated.families.contains(family) {
+    for family in Family.unicast where negotiated.families.contains(family) {
       let toldNothing = peers[peer].out[family].states.isEmpty
       if !(peers[peer].exporting.rejectsEverything && toldNothing) { exporters[family].append(UInt16(peer)) }
     }
@@ -256,7 +268,7 @@ extension RoutingTable {
   private mutating func leaveGroup(_ peer: Int) {
     guard let group = peers[peer].group else { return }
     peers[peer].group = nil
-    for family in Family.allCases { exporters[family].removeAll { Int($0) == peer } }
+    for family in Family.unicast { exporters[family].removeAll { Int($0) == peer } }
     groups[group].members -= 1
     guard groups[group].members == 0 else { return }
     groups[group].forgetAll { outgoing.release($0) }

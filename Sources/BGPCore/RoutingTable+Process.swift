@@ -6,22 +6,24 @@ extension RoutingTable {
   public mutating func process(budget: Int) -> Bool {
     guard !isDeferring else { return false }
     var left = budget
-    for family in Family.allCases {
+    for family in Family.unicast {
       while left > 0, let id = dirty[family].popFirst() {
         decide(id, family)
         left -= 1
       }
     }
     for peer in 1..<max(peers.count, 1) where peers[peer].group != nil && left > 0 {
-      for family in Family.allCases where peers[peer].walks[family].cursor != 0 { walk(peer, family, &left) }
+      for family in Family.unicast where peers[peer].walks[family].cursor != 0 { walk(peer, family, &left) }
     }
+    if flows.hasWork, !Family.unicast.contains(where: { !dirty[$0].isEmpty }) { processRules() }
     return hasWork
   }
 
   /// `process` has work.
   public var hasWork: Bool {
     guard !isDeferring else { return false }
-    for family in Family.allCases {
+    if flows.hasWork { return true }
+    for family in Family.unicast {
       if !dirty[family].isEmpty { return true }
       for peer in exporters[family] where peers[Int(peer)].walks[family].cursor != 0 { return true }
     }
@@ -41,6 +43,7 @@ extension RoutingTable {
       bestCount += (best != 0 ? 1 : 0) - (old != 0 ? 1 : 0)
       tables[family][id].best = best
       activity &+= 1
+      if flows.isWatching { noteBestForRules(id, family, old: old, new: best) }
       for peer in exporters[family] { export(id, family, to: Int(peer), repeats: false) }
       releasePath(old)
     }

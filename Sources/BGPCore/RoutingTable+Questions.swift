@@ -5,6 +5,13 @@ public import NetTypes
 extension RoutingTable {
   public func counters(_ peer: PeerIndex, _ family: Family) -> FamilyCounters {
     let index = Int(peer.rawValue)
+    guard !family.isFlowSpec else {
+      let flows = peers[index].flows
+      return FamilyCounters(
+        received: flows.received[family], accepted: flows.accepted[family], sent: flows.sent[family],
+        stale: flows.stale[family], endOfRIBReceived: peers[index].endOfRIBReceived.contains(family),
+        endOfRIBSent: peers[index].endOfRIBSent.contains(family))
+    }
     return FamilyCounters(
       received: peers[index].received[family], accepted: peers[index].accepted[family],
       sent: peers[index].sent[family], stale: peers[index].stale[family],
@@ -17,7 +24,7 @@ extension RoutingTable {
   public func routes(_ query: RouteQuery) -> (routes: [RouteView], total: Int) {
     var total = 0
     var result: [RouteView] = []
-    for family in Family.allCases where query.family == nil || query.family == family {
+    for family in Family.unicast where query.family == nil || query.family == family {
       if let within = query.within, Family(within.family) != family { continue }
       for id in sortedIDs(family, within: query.within.map(PrefixKey.init)) {
         let count = routeCount(id, family, query.peers)

@@ -9,8 +9,12 @@ extension RoutingTable {
     guard let negotiated = peers[Int(peer.rawValue)].negotiated else { return .accepted }
     let context = peers[Int(peer.rawValue)].context
     do {
-      let message = try read(body, context, negotiated.families)
-      return apply(message, from: peer, context, negotiated.families)
+      var message = try read(body, context, negotiated.families)
+      if let family = endOfRIB(message) { return endOfRIB(family, from: peer, negotiated.families) }
+      let disabled = message.mayHoldRules ? readRules(&message, from: peer) : nil
+      let outcome = apply(message, from: peer, context, negotiated.families)
+      if let disabled, !outcome.endsSession { return .familyDisabled(disabled.family, disabled.fault) }
+      return outcome
     } catch {
       return .sessionReset(messageIndex.notification(error), error)
     }
@@ -24,10 +28,17 @@ extension RoutingTable {
     /// From headers; values are looked at only when the set is not known yet.
     var fault: UpdateFault?
 
-    var announces: Bool { !sections.nlri.isEmpty || reach != nil }
+    // Of flow rules, once `readRules` has taken them out of `reach` and `unreach`.
+    var withdrawnRules: [FlowRule] = []
+    var announcedRules: [FlowRule] = []
+    var ruleNextHop: IPAddress?
+    var ruleFamilies: FamilySet = []
+
+    var announces: Bool { !sections.nlri.isEmpty || reach != nil || !announcedRules.isEmpty }
+    var mayHoldRules: Bool { reach?.family?.isFlowSpec ?? false || unreach?.family?.isFlowSpec ?? false }
     /// Of a family that is not the session's nobody knows.
     var hasReachableNLRI: Bool {
-      guard let reach else { return !sections.nlri.isEmpty }
+      guard let reach else { return !sections.nlri.isEmpty || !ruleFamilies.isEmpty }
       return !sections.nlri.isEmpty || reach.family == nil || !reach.nlri.isEmpty
     }
   }
@@ -57,7 +68,6 @@ extension RoutingTable {
   private mutating func apply(
     _ message: Message, from peer: PeerIndex, _ context: UpdateContext, _ families: FamilySet
   ) -> UpdateOutcome {
-    if let family = endOfRIB(message) { return endOfRIB(family, from: peer, families) }
     let known = knownSet(message)
     var fault = message.fault
     if known == 0, !message.sections.attributes.isEmpty || message.announces {
@@ -74,9 +84,11 @@ extension RoutingTable {
     if let unreach = message.unreach, let family = unreach.family {
       withdraw(unreach.nlri, family, from: peer, families)
     }
+    if !message.withdrawnRules.isEmpty { withdrawRules(message.withdrawnRules, from: peer) }
     if let fault, fault.action == .treatAsWithdraw {
       withdraw(message.sections.nlri, .ipv4Unicast, from: peer, families)
       if let reach = message.reach, let family = reach.family { withdraw(reach.nlri, family, from: peer, families) }
+      withdrawRules(message.announcedRules, from: peer)
       return .treatedAsWithdraw(fault)
     }
     if let exceeded = announce(message, known, from: peer, context, families) { return exceeded }
@@ -131,7 +143,7 @@ extension RoutingTable {
       let set = intern(message.sections.attributes, context, nextHop: reach.nextHop)
       if let exceeded = announce(reach.nlri, family, set, from: peer) { return exceeded }
     }
-    return nil
+    return announceRules(message, from: peer, context)
   }
 
   private mutating func intern(
@@ -172,11 +184,11 @@ extension RoutingTable {
   public func maxPrefixesExceeded(by peer: PeerIndex) -> Notification? {
     let limit = Int(peers[Int(peer.rawValue)].settings.maxPrefix)
     guard limit > 0 else { return nil }
-    return Family.allCases.first { peers[Int(peer.rawValue)].received[$0] > limit }.map { exceeded($0, limit) }
+    return Family.allCases.first { counters(peer, $0).received > limit }.map { exceeded($0, limit) }
   }
 
   /// RFC 4486 section 4: the family and the bound are told.
-  private func exceeded(_ family: Family, _ limit: Int) -> Notification {
+  func exceeded(_ family: Family, _ limit: Int) -> Notification {
     let bound = UInt32(truncatingIfNeeded: limit)
     return Notification(
       .maximumPrefixes,

@@ -11,6 +11,8 @@
 //   writeMessages ◄─ AdjRIBOut: prefix ─► outgoing set, one a peer; whole sets packed into UPDATEs
 //   drainFIB ◄─ changed prefixes
 //
+// Flow rules (FlowTable) share attribute sets, paths and outgoing sets, and have their own small tables otherwise.
+//
 // The driver calls `receive` as input comes, `process` when no more is waiting (or for a while), then `writeMessages`
 // and `drainFIB`. Putting `process` off while input is queued makes one decision and one announcement out of many
 // changes; nothing here waits by itself. There is no clock, no I/O, no log; a call with the same arguments gives the
@@ -22,7 +24,7 @@
 // attribute set.
 //
 // RFC 4271 (sections 5, 6.3, 9), 4760, 6793, 7606, 7607, 1997, 8092, 4456, 8212, 9234, 7947 (route server transparency),
-// 4724 (stale routes, End-of-RIB, deferral). Deliberately absent: confederations, add-path, route flap damping,
+// 4724 (stale routes, End-of-RIB, deferral), 8955, 8956 and 9117 (flow rules). Deliberately absent: confederations, add-path, route flap damping,
 // aggregation, AS_SET origination.
 
 import BGPWire
@@ -40,6 +42,7 @@ public struct RoutingTable: ~Copyable {
   var paths: PathTable
   var nextHops: NextHopTable
   var tables = Pool<PrefixTable>(capacity: 2)
+  var flows = FlowTable()
 
   var peers = Pool<Peer>(capacity: 8)
   var groups = Pool<ExportGroup>()
@@ -67,6 +70,8 @@ public struct RoutingTable: ~Copyable {
   public internal(set) var version: UInt64 = 0
   /// Grows with every UPDATE and every change of a route.
   public internal(set) var activity: UInt64 = 0
+  /// Grows with every change of what `activeFlowRules` returns.
+  public internal(set) var flowVersion: UInt64 = 0
   /// Prefixes with a best route.
   public internal(set) var bestCount = 0
 
@@ -77,7 +82,7 @@ public struct RoutingTable: ~Copyable {
     outgoing = BlockTable(seed: options.hashSeed)
     paths = PathTable(seed: options.hashSeed)
     nextHops = NextHopTable(assumesReachable: options.assumesNextHopsReachable)
-    for family in Family.allCases {
+    for family in Family.unicast {
       tables.append(PrefixTable(family, seed: options.hashSeed))
       dirty.append(IndexQueue())
       fibQueue.append(IndexQueue())
@@ -89,6 +94,7 @@ public struct RoutingTable: ~Copyable {
     peers[0].routerID = settings.routerID
     programs = Self.compile(settings.policies)
     setNetworks(from: [], to: settings.networks)
+    setFlowRules(from: [], to: settings.flowRules)
   }
 
   static func compile(_ policies: [Policy]) -> [String: PolicyProgram] {

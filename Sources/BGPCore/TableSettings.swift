@@ -10,6 +10,8 @@ public struct TableSettings: Hashable, Sendable {
   public var routeReflector = false
   /// What the speaker originates, and nothing else.
   public var networks: [IPPrefix] = []
+  /// Flow rules that it originates, each rule once.
+  public var flowRules: [OriginatedFlowRule] = []
   public var policies: [Policy] = []
   /// Most next hops of one prefix; 0 and 1: off.
   public var multipath = 1

@@ -97,7 +97,11 @@ struct UpdateWriter {
   }
 
   mutating func endOfRIB(_ family: Family, _ output: inout OutputBuffer) {
-    let message = UpdateMessage.endOfRIB(family)
+    append(UpdateMessage.endOfRIB(family), &output)
+  }
+
+  /// A whole message.
+  mutating func append(_ message: [UInt8], _ output: inout OutputBuffer) {
     output.append(contentsOf: message)
     messages += 1
     written += message.count

@@ -366,6 +366,8 @@ extension Neighbor {
     switch speaker.table.receive(update: body, from: index) {
     case .accepted: break
     case .endOfRIB(let family): deliver(.endOfRIB(family))
+    case .familyDisabled(let family, let fault):
+      reportFault("malformed flow rule (\(fault)): \(family) is ignored until the session ends")
     case .attributesDiscarded(let fault): reportFault("attribute discarded: \(fault)")
     case .treatedAsWithdraw(let fault): reportFault("UPDATE treated as withdraw: \(fault)")
     case .sessionReset(let notification, let fault):

@@ -41,6 +41,10 @@ extension Speaker {
       if neighbor.pump() { isMore = true }
     }
     if table.hasFIBChanges { onFIB?() }
+    if table.flowVersion != flowVersionTold {
+      flowVersionTold = table.flowVersion
+      onFlowSpecs?()
+    }
     advanceRestart()
     if isMore { scheduleRound() }
   }

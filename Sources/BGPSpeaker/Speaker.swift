@@ -25,6 +25,8 @@ public final class Speaker {
   public var onEvent: ((SpeakerEvent) -> Void)?
   /// There are changes to drain: `update { $0.drainFIB… }`. Called at the end of a round of decisions.
   public var onFIB: (() -> Void)?
+  /// What `activeFlowSpecs` returns has changed. Called at the end of a round of decisions.
+  public var onFlowSpecs: (() -> Void)?
   /// Route selection was deferred after a restart and has now been made (RFC 4724 section 4.1), and `drainFIB` has
   /// handed everything over: what the kernel holds and the table does not is to be swept. Called once; also when
   /// nothing had to be deferred.
@@ -52,6 +54,8 @@ public final class Speaker {
   var hasNewInput = false
   var heldSince: Instant?
   var sessionChanges: UInt64 = 0
+  /// Of the rules that `onFlowSpecs` was called for last.
+  var flowVersionTold: UInt64 = 0
 
   // Restart
   let preserved: FamilySet

@@ -25,7 +25,7 @@ public struct AttributeIndex: ~Copyable {
   public func contains(_ type: AttributeType) -> Bool { present.contains(type.rawValue) }
 
   /// Leaves the attributes out of everything that follows.
-  mutating func remove(_ types: AttributeTypeSet) {
+  public mutating func remove(_ types: AttributeTypeSet) {
     present.subtract(types)
     isCanonical = false
   }

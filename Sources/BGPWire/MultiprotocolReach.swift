@@ -6,8 +6,9 @@ public struct MultiprotocolReach {
   public let safi: SAFI
   /// nil: none that the session carries. Nothing else was looked at then.
   public let family: Family?
-  /// The global address (RFC 2545 section 3 lets a link-local one follow it).
+  /// The global address (RFC 2545 section 3 lets a link-local one follow it). Flow rules: usually none.
   public let nextHop: IPAddress?
+  /// Of flow rules neither checked nor cut.
   public let nlri: UnsafeRawBufferPointer
 
   /// - Parameter families: those of the session. An attribute of another one is ignored, whatever it holds: nothing of
@@ -30,6 +31,10 @@ public struct MultiprotocolReach {
       throw UpdateFault(.sessionReset, .length, .mpReach, code: .optionalAttribute)
     }
     switch (family, nextHopLength) {
+    case (.ipv4FlowSpec, _), (.ipv6FlowSpec, _):
+      // RFC 8955 section 4: sent with length 0, and ignored (where no redirect asks for it).
+      let start = value[4..<4 + nextHopLength]
+      nextHop = IPAddress(bytes: UnsafeRawBufferPointer(rebasing: start))
     case (.ipv4Unicast, 4):
       nextHop = .v4(IPv4Address(rawValue: value.bigEndian32(at: 4)))
     case (.ipv6Unicast, 16):
@@ -43,7 +48,7 @@ public struct MultiprotocolReach {
     }
     // One reserved octet stands between the next hop and the NLRI.
     nlri = value.dropping(5 + nextHopLength)
-    guard NLRIReader.count(nlri, family) != nil else {
+    guard family.isFlowSpec || NLRIReader.count(nlri, family) != nil else {
       throw UpdateFault(.sessionReset, .nlriSyntax, .mpReach, code: .optionalAttribute)
     }
   }
@@ -55,6 +60,7 @@ public struct MultiprotocolUnreach {
   public let safi: SAFI
   /// nil: none that the session carries. Nothing else was looked at then.
   public let family: Family?
+  /// Of flow rules not checked.
   public let nlri: UnsafeRawBufferPointer
 
   /// - Parameter families: those of the session. An attribute of another one is ignored (RFC 4760 section 8).
@@ -67,7 +73,7 @@ public struct MultiprotocolUnreach {
     safi = SAFI(rawValue: value[2])
     family = Family(afi: afi, safi: safi).flatMap { families.contains($0) ? $0 : nil }
     nlri = value.dropping(3)
-    if let family, NLRIReader.count(nlri, family) == nil {
+    if let family, !family.isFlowSpec, NLRIReader.count(nlri, family) == nil {
       throw UpdateFault(.sessionReset, .nlriSyntax, .mpUnreach, code: .optionalAttribute)
     }
   }

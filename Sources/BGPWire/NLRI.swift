@@ -26,9 +26,9 @@ public import NetTypes
   }
 
   public func address(_ family: Family) -> IPAddress {
-    switch family {
-    case .ipv4Unicast: .v4(IPv4Address(rawValue: UInt32(truncatingIfNeeded: high >> 32)))
-    case .ipv6Unicast: .v6(IPv6Address(high: high, low: low))
+    switch family.addressFamily {
+    case .ipv4: .v4(IPv4Address(rawValue: UInt32(truncatingIfNeeded: high >> 32)))
+    case .ipv6: .v6(IPv6Address(high: high, low: low))
     }
   }
 
@@ -43,11 +43,11 @@ public import NetTypes
   /// 1112 section 4), link-local and IPv4-mapped space (RFC 4291 section 2.5.5.2). Such NLRI are ignored (RFC 4271
   /// section 6.3: semantically incorrect prefixes).
   @inlinable public func isMartian(_ family: Family) -> Bool {
-    switch family {
-    case .ipv4Unicast:
+    switch family.addressFamily {
+    case .ipv4:
       let top = UInt8(truncatingIfNeeded: high >> 56)
       return length >= 4 && (top >> 4 >= 14 || (top == 127 && length >= 8))
-    case .ipv6Unicast:
+    case .ipv6:
       return (length >= 8 && high >> 56 == 0xFF) || (length >= 10 && high >> 54 == 0x3FA)
         || (length >= 96 && high == 0 && (low >> 32 == 0xFFFF || (length == 128 && low <= 1)))
     }

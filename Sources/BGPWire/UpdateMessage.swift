@@ -5,6 +5,9 @@ public struct UpdateMessage: Hashable, Sendable {
   public var withdrawn: [IPPrefix] = []
   /// All of one family; their attributes' next hop is of that family too.
   public var announced: [IPPrefix] = []
+  /// Flow rules, all of one family. An UPDATE of ours holds either prefixes or rules.
+  public var withdrawnRules: [FlowRule] = []
+  public var announcedRules: [FlowRule] = []
   /// nil when nothing is announced.
   public var attributes: PathAttributes?
 
@@ -16,9 +19,29 @@ public struct UpdateMessage: Hashable, Sendable {
 
   /// RFC 4724 section 2: nothing at all for IPv4, an empty MP_UNREACH_NLRI for other families.
   public static func endOfRIB(_ family: Family) -> [UInt8] {
-    family == .ipv4Unicast
-      ? UpdateMessage().encode()
-      : message(withdrawn: [], attributes: [0x80, AttributeType.mpUnreach.rawValue, 3, 0, 2, 1], nlri: [])
+    guard family != .ipv4Unicast else { return UpdateMessage().encode() }
+    return message(
+      withdrawn: [], attributes: [0x80, AttributeType.mpUnreach.rawValue, 3] + head(family), nlri: [])
+  }
+
+  private static func head(_ family: Family) -> [UInt8] {
+    [UInt8(family.afi.rawValue >> 8), UInt8(family.afi.rawValue & 255), family.safi.rawValue]
+  }
+
+  /// Flow rules, with attributes as they leave (RFC 8955 section 4: no next hop).
+  /// - Parameter nextHop: what a redirect points to.
+  public static func flowRules(
+    _ rules: [FlowRule], _ family: Family, nextHop: UnsafeRawBufferPointer, attributes list: UnsafeRawBufferPointer
+  ) -> [UInt8] {
+    let reach = head(family) + [UInt8(truncatingIfNeeded: nextHop.count)] + nextHop + [0] + rules.flatMap(\.nlri)
+    return message(withdrawn: [], attributes: attribute(.mpReach, reach) + list, nlri: [])
+  }
+
+  /// Octets of such a message without rules and without its two variable parts.
+  public static let flowRulesOverhead = MessageHeader.size + 4 + 4 + 5
+
+  public static func flowRulesWithdrawn(_ rules: [FlowRule], _ family: Family) -> [UInt8] {
+    message(withdrawn: [], attributes: attribute(.mpUnreach, head(family) + rules.flatMap(\.nlri)), nlri: [])
   }
 
   /// The whole message, of a 4-octet session. IPv4 goes into the classic fields, IPv6 into MP_REACH_NLRI and
@@ -26,9 +49,21 @@ public struct UpdateMessage: Hashable, Sendable {
   public func encode() -> [UInt8] {
     var list: [UInt8] = []
     let withdrawn6 = Self.nlri(withdrawn, .ipv6)
+    for family in Family.flowSpec {
+      let rules = withdrawnRules.filter { $0.family == family.addressFamily }.flatMap(\.nlri)
+      if !rules.isEmpty { list += Self.attribute(.mpUnreach, Self.head(family) + rules) }
+    }
     if !withdrawn6.isEmpty { list += Self.attribute(.mpUnreach, [0, 2, 1] + withdrawn6) }
     let announced6 = Self.nlri(announced, .ipv6)
     if var attributes {
+      if let family = announcedRules.first?.family {
+        let nextHop = attributes.nextHop?.bytes ?? []
+        list += Self.attribute(
+          .mpReach,
+          Self.head(Family(flowSpec: family)) + [UInt8(nextHop.count)] + nextHop + [0]
+            + announcedRules.flatMap(\.nlri))
+        attributes.nextHop = nil
+      }
       if !announced6.isEmpty {
         let nextHop = attributes.nextHop?.bytes ?? []
         list += Self.attribute(.mpReach, [0, 2, 1, UInt8(nextHop.count)] + nextHop + [0] + announced6)
@@ -78,16 +113,28 @@ public struct UpdateMessage: Hashable, Sendable {
     if let fault, fault.action != .attributeDiscard { throw fault }
     if let value = index.value(of: .mpUnreach) {
       let unreach = try MultiprotocolUnreach(value)
-      if let family = unreach.family { withdrawn += Self.prefixes(unreach.nlri, family) }
+      if let family = unreach.family {
+        if family.isFlowSpec {
+          withdrawnRules = try Self.rules(unreach.nlri, family)
+        } else {
+          withdrawn += Self.prefixes(unreach.nlri, family)
+        }
+      }
     }
     var nextHop: IPAddress?
     if let value = index.value(of: .mpReach) {
       let reach = try MultiprotocolReach(value)
-      if let family = reach.family { announced += Self.prefixes(reach.nlri, family) }
+      if let family = reach.family {
+        if family.isFlowSpec {
+          announcedRules = try Self.rules(reach.nlri, family)
+        } else {
+          announced += Self.prefixes(reach.nlri, family)
+        }
+      }
       nextHop = reach.nextHop
     }
-    guard !announced.isEmpty else { return }
-    if let missing = index.missing(needsNextHop: nextHop == nil) { throw missing }
+    guard !announced.isEmpty || !announcedRules.isEmpty else { return }
+    if let missing = index.missing(needsNextHop: nextHop == nil && announcedRules.isEmpty) { throw missing }
     attributes = Self.attributes(index, context, nextHop)
   }
 
@@ -96,6 +143,14 @@ public struct UpdateMessage: Hashable, Sendable {
     var result: [IPPrefix] = []
     while let key = reader.next() { result.append(key.prefix(family)) }
     return result
+  }
+
+  private static func rules(_ bytes: UnsafeRawBufferPointer, _ family: Family) throws(UpdateFault) -> [FlowRule] {
+    do {
+      return try FlowRule.list(bytes, family.addressFamily)
+    } catch {
+      throw UpdateFault(.sessionReset, .nlriSyntax, code: .optionalAttribute)
+    }
   }
 
   private static func attributes(

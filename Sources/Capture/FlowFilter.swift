@@ -17,17 +17,31 @@ public struct FlowFilter: Sendable, Equatable {
     }
   }
 
+  /// Of the flow's packets only some: those whose word, `offset` bytes into the transport header, has none of the bits of
+  /// the mask. Where it holds a random number that no node changes, every place keeps the same packets.
+  public struct Sample: Sendable, Equatable {
+    public var offset: Int
+    public var mask: UInt32
+
+    public init(offset: Int, mask: UInt32) {
+      self.offset = offset
+      self.mask = mask
+    }
+  }
+
   public enum Transport: Sendable { case icmp, tcp, udp }
 
   public var family: AddressFamily
   public var transport: Transport
   /// One of them has to fit; none: everything of the transport passes.
   public var words: [Word]
+  public var sample: Sample?
 
-  public init(_ family: AddressFamily, _ transport: Transport, words: [Word]) {
+  public init(_ family: AddressFamily, _ transport: Transport, words: [Word], sample: Sample? = nil) {
     self.family = family
     self.transport = transport
     self.words = words
+    self.sample = sample
   }
 
   private var isIPv4: Bool { family == .ipv4 }
@@ -47,14 +61,17 @@ public struct FlowFilter: Sendable, Equatable {
     let errors =
       isIPv4 ? Self.errorTypes.map { "icmp[0] = \($0)" }.joined(separator: " or ") : "(icmp6 and ip6[40] < 128)"
     let tests = words.map { word in
-      let field = isIPv4 ? "\(name)[\(word.offset):4]" : "ip6[\(40 + word.offset):4]"
-      return word.span == 1 ? "\(field) = \(word.base)" : "\(field) - \(word.base) < \(word.span)"
+      word.span == 1
+        ? "\(field(word.offset)) = \(word.base)" : "\(field(word.offset)) - \(word.base) < \(word.span)"
     }
     let whole = isIPv4 ? "ip proto \(number) and ip[6:2] & 8191 = 0" : "ip6 proto \(number)"
-    let flow = tests.isEmpty ? whole : "\(isIPv4 ? name : whole) and (\(tests.joined(separator: " or ")))"
+    let every = tests.isEmpty ? whole : "\(isIPv4 ? name : whole) and (\(tests.joined(separator: " or ")))"
+    let flow = sample.map { "\(every) and \(field($0.offset)) & \($0.mask) = 0" } ?? every
     // Errors first: where a packet is too short for a word, the rest of an expression does not count.
     return "\(errors) or (\(flow))"
   }
+
+  private func field(_ offset: Int) -> String { isIPv4 ? "\(name)[\(offset):4]" : "ip6[\(40 + offset):4]" }
 
   private var name: String {
     switch transport {
@@ -87,9 +104,17 @@ public struct FlowFilter: Sendable, Equatable {
     for word in words {
       program.add(.loadWordAtX, UInt32(word.offset))
       program.add(.subtract, word.base)
-      program.jump(.atLeast, word.span, otherwise: .label(.accept))
+      program.jump(.atLeast, word.span, otherwise: .label(.sample))
     }
-    if words.isEmpty { program.jump(.equal, number, then: .label(.accept)) }
+    if words.isEmpty { program.jump(.equal, number, then: .label(.sample)) }
+    program.add(.finish, 0)
+    program.mark(.sample)
+    if let sample {
+      program.add(.loadWordAtX, UInt32(sample.offset))
+      program.jump(.anyBit, sample.mask, otherwise: .label(.accept))
+    } else {
+      program.jump(.equal, 0, then: .label(.accept), otherwise: .label(.accept))
+    }
     program.mark(.reject)
     program.add(.finish, 0)
     program.mark(.accept)
@@ -128,7 +153,7 @@ public struct FilterInstruction: Sendable, Equatable {
 
 /// Instructions under construction; jumps name labels, which stand further on.
 struct FilterProgram {
-  enum Label: Hashable { case flow, accept, reject }
+  enum Label: Hashable { case flow, sample, accept, reject }
 
   enum Target {
     case next

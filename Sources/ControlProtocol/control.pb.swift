@@ -15,7 +15,8 @@
 ///
 ///   netloom-machine --Hello, MachineState, ProcessEvent, LinkEvent--> controller --LinkAdmin, Kill, StartProbe--> netloom-machine
 ///   netloom-node    --Hello, Ack, Sample, Event, QueryReply---------> controller --Desired, SampleRequest, Query--> netloom-node
-///   netloom-probe   --Hello, TraceReply-----------------------------> controller --TraceRequest-------------------> netloom-probe
+///                   --ChangeReply, DriftReport----------------------> controller --Change, Repair-----------------> netloom-node
+///   netloom-probe   --Hello, TraceReply, RateReply------------------> controller --TraceRequest, RateRequest------> netloom-probe
 ///
 /// Addresses are raw network-order bytes (4 or 16) unless a comment says text. AS numbers are 32 bits.
 
@@ -36,11 +37,63 @@ fileprivate nonisolated struct _GeneratedWithProtocGenSwiftVersion: SwiftProtobu
   typealias Version = _2
 }
 
+public nonisolated enum NLConnectionState: SwiftProtobuf.Enum, Swift.CaseIterable {
+  public typealias RawValue = Int
+  case stateNone // = 0
+  case new // = 1
+  case connectionEstablished // = 2
+  case related // = 3
+  case invalid // = 4
+  case untracked // = 5
+  case UNRECOGNIZED(Int)
+
+  public init() {
+    self = .stateNone
+  }
+
+  public init?(rawValue: Int) {
+    switch rawValue {
+    case 0: self = .stateNone
+    case 1: self = .new
+    case 2: self = .connectionEstablished
+    case 3: self = .related
+    case 4: self = .invalid
+    case 5: self = .untracked
+    default: self = .UNRECOGNIZED(rawValue)
+    }
+  }
+
+  public var rawValue: Int {
+    switch self {
+    case .stateNone: return 0
+    case .new: return 1
+    case .connectionEstablished: return 2
+    case .related: return 3
+    case .invalid: return 4
+    case .untracked: return 5
+    case .UNRECOGNIZED(let i): return i
+    }
+  }
+
+  // The compiler won't synthesize support with the UNRECOGNIZED case.
+  public static let allCases: [NLConnectionState] = [
+    .stateNone,
+    .new,
+    .connectionEstablished,
+    .related,
+    .invalid,
+    .untracked,
+  ]
+
+}
+
 public nonisolated enum NLFamily: SwiftProtobuf.Enum, Swift.CaseIterable {
   public typealias RawValue = Int
   case none // = 0
   case ipv4Unicast // = 1
   case ipv6Unicast // = 2
+  case ipv4Flowspec // = 3
+  case ipv6Flowspec // = 4
   case UNRECOGNIZED(Int)
 
   public init() {
@@ -52,6 +105,8 @@ public nonisolated enum NLFamily: SwiftProtobuf.Enum, Swift.CaseIterable {
     case 0: self = .none
     case 1: self = .ipv4Unicast
     case 2: self = .ipv6Unicast
+    case 3: self = .ipv4Flowspec
+    case 4: self = .ipv6Flowspec
     default: self = .UNRECOGNIZED(rawValue)
     }
   }
@@ -61,6 +116,8 @@ public nonisolated enum NLFamily: SwiftProtobuf.Enum, Swift.CaseIterable {
     case .none: return 0
     case .ipv4Unicast: return 1
     case .ipv6Unicast: return 2
+    case .ipv4Flowspec: return 3
+    case .ipv6Flowspec: return 4
     case .UNRECOGNIZED(let i): return i
     }
   }
@@ -70,6 +127,8 @@ public nonisolated enum NLFamily: SwiftProtobuf.Enum, Swift.CaseIterable {
     .none,
     .ipv4Unicast,
     .ipv6Unicast,
+    .ipv4Flowspec,
+    .ipv6Flowspec,
   ]
 
 }
@@ -429,6 +488,31 @@ public nonisolated struct NLToController: Sendable {
     set {body = .traceReply(newValue)}
   }
 
+  public var changeReply: NLChangeReply {
+    get {
+      if case .changeReply(let v)? = body {return v}
+      return NLChangeReply()
+    }
+    set {body = .changeReply(newValue)}
+  }
+
+  /// pushed when it changed; also the answer to Repair
+  public var drift: NLDriftReport {
+    get {
+      if case .drift(let v)? = body {return v}
+      return NLDriftReport()
+    }
+    set {body = .drift(newValue)}
+  }
+
+  public var rateReply: NLRateReply {
+    get {
+      if case .rateReply(let v)? = body {return v}
+      return NLRateReply()
+    }
+    set {body = .rateReply(newValue)}
+  }
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public nonisolated enum OneOf_Body: Equatable, Sendable {
@@ -440,6 +524,10 @@ public nonisolated struct NLToController: Sendable {
     case machineState(NLMachineState)
     case machineReply(NLMachineReply)
     case traceReply(NLTraceReply)
+    case changeReply(NLChangeReply)
+    /// pushed when it changed; also the answer to Repair
+    case drift(NLDriftReport)
+    case rateReply(NLRateReply)
 
   }
 
@@ -518,6 +606,30 @@ public nonisolated struct NLFromController: @unchecked Sendable {
     set {_uniqueStorage()._body = .speakerCommand(newValue)}
   }
 
+  public var change: NLChange {
+    get {
+      if case .change(let v)? = _storage._body {return v}
+      return NLChange()
+    }
+    set {_uniqueStorage()._body = .change(newValue)}
+  }
+
+  public var repair: NLRepair {
+    get {
+      if case .repair(let v)? = _storage._body {return v}
+      return NLRepair()
+    }
+    set {_uniqueStorage()._body = .repair(newValue)}
+  }
+
+  public var rateRequest: NLRateRequest {
+    get {
+      if case .rateRequest(let v)? = _storage._body {return v}
+      return NLRateRequest()
+    }
+    set {_uniqueStorage()._body = .rateRequest(newValue)}
+  }
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public nonisolated enum OneOf_Body: Equatable, Sendable {
@@ -528,6 +640,9 @@ public nonisolated struct NLFromController: @unchecked Sendable {
     case traceRequest(NLTraceRequest)
     case welcome(NLWelcome)
     case speakerCommand(NLSpeakerCommand)
+    case change(NLChange)
+    case repair(NLRepair)
+    case rateRequest(NLRateRequest)
 
   }
 
@@ -615,31 +730,46 @@ public nonisolated struct NLWelcome: Sendable {
 }
 
 /// Desired state is versioned per resource type; the answer is one Ack per Desired.
-public nonisolated struct NLDesired: Sendable {
+public nonisolated struct NLDesired: @unchecked Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  public var version: UInt64 = 0
+  public var version: UInt64 {
+    get {_storage._version}
+    set {_uniqueStorage()._version = newValue}
+  }
 
-  public var resource: NLDesired.OneOf_Resource? = nil
+  public var resource: OneOf_Resource? {
+    get {return _storage._resource}
+    set {_uniqueStorage()._resource = newValue}
+  }
 
   /// type "speaker"
   public var speaker: NLSpeakerConfig {
     get {
-      if case .speaker(let v)? = resource {return v}
+      if case .speaker(let v)? = _storage._resource {return v}
       return NLSpeakerConfig()
     }
-    set {resource = .speaker(newValue)}
+    set {_uniqueStorage()._resource = .speaker(newValue)}
   }
 
   /// type "routes"
   public var routes: NLRouteSet {
     get {
-      if case .routes(let v)? = resource {return v}
+      if case .routes(let v)? = _storage._resource {return v}
       return NLRouteSet()
     }
-    set {resource = .routes(newValue)}
+    set {_uniqueStorage()._resource = .routes(newValue)}
+  }
+
+  /// type "data-plane"
+  public var dataPlane: NLDataPlane {
+    get {
+      if case .dataPlane(let v)? = _storage._resource {return v}
+      return NLDataPlane()
+    }
+    set {_uniqueStorage()._resource = .dataPlane(newValue)}
   }
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -649,10 +779,14 @@ public nonisolated struct NLDesired: Sendable {
     case speaker(NLSpeakerConfig)
     /// type "routes"
     case routes(NLRouteSet)
+    /// type "data-plane"
+    case dataPlane(NLDataPlane)
 
   }
 
   public init() {}
+
+  fileprivate var _storage = _StorageClass.defaultInstance
 }
 
 public nonisolated struct NLAck: Sendable {
@@ -838,6 +972,885 @@ public nonisolated struct NLNextHop: Sendable {
   public init() {}
 }
 
+/// What a node does with packets beside looking up routes. Its lists are in order, the first that matches wins. One
+/// version for all of it: it is one nftables transaction, and classes are nothing without the rules that fill them.
+public nonisolated struct NLDataPlane: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var nat: [NLNATRule] = []
+
+  public var filter: [NLFilterRule] = []
+
+  /// one per interface at most
+  public var shapers: [NLShaper] = []
+
+  /// per interface in order
+  public var policers: [NLPolicer] = []
+
+  public var markings: [NLMarking] = []
+
+  public var paths: [NLPolicyRoute] = []
+
+  /// congestion control, conntrack timeouts: dotted name -> value
+  public var sysctls: Dictionary<String,String> = [:]
+
+  /// what netloom-machine gave it: to tell drift, never written
+  public var addresses: [NLInterfaceAddresses] = []
+
+  public var zones: [NLZone] = []
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+/// Where something came from. `text` is what people read (one line, as `plan` prints it) and stands in the kernel as the
+/// rule's comment, cut to what fits; `place` (FILE:LINE:COL) is for messages only.
+public nonisolated struct NLOrigin: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var text: String = String()
+
+  public var place: String = String()
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+/// All that is present must hold; a list means any.
+public nonisolated struct NLPacketMatch: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// interface names
+  public var `in`: [String] = []
+
+  public var out: [String] = []
+
+  public var from: [NLPrefix] = []
+
+  public var to: [NLPrefix] = []
+
+  /// IP protocol number; 0: any. 1 means ICMP of either family
+  public var `protocol`: UInt32 = 0
+
+  /// destination; without a protocol: tcp and udp
+  public var ports: [NLPortRange] = []
+
+  public var sourcePorts: [NLPortRange] = []
+
+  public var states: [NLConnectionState] = []
+
+  /// 0: not asked
+  public var connectionsOver: UInt32 = 0
+
+  /// code points 0 to 63
+  public var dscp: [UInt32] = []
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct NLPortRange: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var first: UInt32 = 0
+
+  public var last: UInt32 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct NLAddressRange: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var first: Data = Data()
+
+  public var last: Data = Data()
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct NLNATRule: @unchecked Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var origin: NLOrigin {
+    get {_storage._origin ?? NLOrigin()}
+    set {_uniqueStorage()._origin = newValue}
+  }
+  /// Returns true if `origin` has been explicitly set.
+  public var hasOrigin: Bool {_storage._origin != nil}
+  /// Clears the value of `origin`. Subsequent reads from it will return its default value.
+  public mutating func clearOrigin() {_uniqueStorage()._origin = nil}
+
+  /// snat, masquerade: out, from, to, protocol, ports. dnat: in, from, to (the addresses that are translated: always written), protocol, ports
+  public var match: NLPacketMatch {
+    get {_storage._match ?? NLPacketMatch()}
+    set {_uniqueStorage()._match = newValue}
+  }
+  /// Returns true if `match` has been explicitly set.
+  public var hasMatch: Bool {_storage._match != nil}
+  /// Clears the value of `match`. Subsequent reads from it will return its default value.
+  public mutating func clearMatch() {_uniqueStorage()._match = nil}
+
+  public var translation: OneOf_Translation? {
+    get {return _storage._translation}
+    set {_uniqueStorage()._translation = newValue}
+  }
+
+  public var masquerade: NLMasquerade {
+    get {
+      if case .masquerade(let v)? = _storage._translation {return v}
+      return NLMasquerade()
+    }
+    set {_uniqueStorage()._translation = .masquerade(newValue)}
+  }
+
+  public var snat: NLSourceTranslation {
+    get {
+      if case .snat(let v)? = _storage._translation {return v}
+      return NLSourceTranslation()
+    }
+    set {_uniqueStorage()._translation = .snat(newValue)}
+  }
+
+  public var dnat: NLDestinationTranslation {
+    get {
+      if case .dnat(let v)? = _storage._translation {return v}
+      return NLDestinationTranslation()
+    }
+    set {_uniqueStorage()._translation = .dnat(newValue)}
+  }
+
+  public var map: NLPrefixTranslation {
+    get {
+      if case .map(let v)? = _storage._translation {return v}
+      return NLPrefixTranslation()
+    }
+    set {_uniqueStorage()._translation = .map(newValue)}
+  }
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public nonisolated enum OneOf_Translation: Equatable, Sendable {
+    case masquerade(NLMasquerade)
+    case snat(NLSourceTranslation)
+    case dnat(NLDestinationTranslation)
+    case map(NLPrefixTranslation)
+
+  }
+
+  public init() {}
+
+  fileprivate var _storage = _StorageClass.defaultInstance
+}
+
+public nonisolated struct NLMasquerade: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var ports: NLPortRange {
+    get {_ports ?? NLPortRange()}
+    set {_ports = newValue}
+  }
+  /// Returns true if `ports` has been explicitly set.
+  public var hasPorts: Bool {self._ports != nil}
+  /// Clears the value of `ports`. Subsequent reads from it will return its default value.
+  public mutating func clearPorts() {self._ports = nil}
+
+  public var random: Bool = false
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _ports: NLPortRange? = nil
+}
+
+public nonisolated struct NLSourceTranslation: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var addresses: NLAddressRange {
+    get {_addresses ?? NLAddressRange()}
+    set {_addresses = newValue}
+  }
+  /// Returns true if `addresses` has been explicitly set.
+  public var hasAddresses: Bool {self._addresses != nil}
+  /// Clears the value of `addresses`. Subsequent reads from it will return its default value.
+  public mutating func clearAddresses() {self._addresses = nil}
+
+  /// absent: the kernel's choice
+  public var ports: NLPortRange {
+    get {_ports ?? NLPortRange()}
+    set {_ports = newValue}
+  }
+  /// Returns true if `ports` has been explicitly set.
+  public var hasPorts: Bool {self._ports != nil}
+  /// Clears the value of `ports`. Subsequent reads from it will return its default value.
+  public mutating func clearPorts() {self._ports = nil}
+
+  /// one client keeps one address of a pool
+  public var persistent: Bool = false
+
+  /// ports fully random
+  public var random: Bool = false
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _addresses: NLAddressRange? = nil
+  fileprivate var _ports: NLPortRange? = nil
+}
+
+public nonisolated struct NLDestinationTranslation: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var addresses: NLAddressRange {
+    get {_addresses ?? NLAddressRange()}
+    set {_addresses = newValue}
+  }
+  /// Returns true if `addresses` has been explicitly set.
+  public var hasAddresses: Bool {self._addresses != nil}
+  /// Clears the value of `addresses`. Subsequent reads from it will return its default value.
+  public mutating func clearAddresses() {self._addresses = nil}
+
+  /// absent: unchanged
+  public var ports: NLPortRange {
+    get {_ports ?? NLPortRange()}
+    set {_ports = newValue}
+  }
+  /// Returns true if `ports` has been explicitly set.
+  public var hasPorts: Bool {self._ports != nil}
+  /// Clears the value of `ports`. Subsequent reads from it will return its default value.
+  public mutating func clearPorts() {self._ports = nil}
+
+  /// also for clients that stand on the server's own side; then match.in does not narrow them
+  public var hairpin: Bool = false
+
+  /// hairpin: the subnets whose clients are masqueraded on their way to the server
+  public var inside: [NLPrefix] = []
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _addresses: NLAddressRange? = nil
+  fileprivate var _ports: NLPortRange? = nil
+}
+
+/// 1:1: bit by bit, both ways; prefixes of equal length. IPv6: RFC 6296 in effect, without its checksum neutrality.
+public nonisolated struct NLPrefixTranslation: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var inside: NLPrefix {
+    get {_inside ?? NLPrefix()}
+    set {_inside = newValue}
+  }
+  /// Returns true if `inside` has been explicitly set.
+  public var hasInside: Bool {self._inside != nil}
+  /// Clears the value of `inside`. Subsequent reads from it will return its default value.
+  public mutating func clearInside() {self._inside = nil}
+
+  public var outside: NLPrefix {
+    get {_outside ?? NLPrefix()}
+    set {_outside = newValue}
+  }
+  /// Returns true if `outside` has been explicitly set.
+  public var hasOutside: Bool {self._outside != nil}
+  /// Clears the value of `outside`. Subsequent reads from it will return its default value.
+  public mutating func clearOutside() {self._outside = nil}
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _inside: NLPrefix? = nil
+  fileprivate var _outside: NLPrefix? = nil
+}
+
+/// Connections that came in by an interface are told apart from the same addresses behind another.
+public nonisolated struct NLZone: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var origin: NLOrigin {
+    get {_origin ?? NLOrigin()}
+    set {_origin = newValue}
+  }
+  /// Returns true if `origin` has been explicitly set.
+  public var hasOrigin: Bool {self._origin != nil}
+  /// Clears the value of `origin`. Subsequent reads from it will return its default value.
+  public mutating func clearOrigin() {self._origin = nil}
+
+  public var `in`: [String] = []
+
+  public var id: UInt32 = 0
+
+  /// where answers to connections of this zone go back to; empty: onto the interface itself
+  public var returnHops: [NLNextHop] = []
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _origin: NLOrigin? = nil
+}
+
+public nonisolated struct NLFilterRule: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var origin: NLOrigin {
+    get {_origin ?? NLOrigin()}
+    set {_origin = newValue}
+  }
+  /// Returns true if `origin` has been explicitly set.
+  public var hasOrigin: Bool {self._origin != nil}
+  /// Clears the value of `origin`. Subsequent reads from it will return its default value.
+  public mutating func clearOrigin() {self._origin = nil}
+
+  /// absent: `otherwise`
+  public var match: NLPacketMatch {
+    get {_match ?? NLPacketMatch()}
+    set {_match = newValue}
+  }
+  /// Returns true if `match` has been explicitly set.
+  public var hasMatch: Bool {self._match != nil}
+  /// Clears the value of `match`. Subsequent reads from it will return its default value.
+  public mutating func clearMatch() {self._match = nil}
+
+  public var then: NLFilterRule.Verdict = .accept
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public nonisolated enum Verdict: SwiftProtobuf.Enum, Swift.CaseIterable {
+    public typealias RawValue = Int
+    case accept // = 0
+    case drop // = 1
+    case reject // = 2
+    case UNRECOGNIZED(Int)
+
+    public init() {
+      self = .accept
+    }
+
+    public init?(rawValue: Int) {
+      switch rawValue {
+      case 0: self = .accept
+      case 1: self = .drop
+      case 2: self = .reject
+      default: self = .UNRECOGNIZED(rawValue)
+      }
+    }
+
+    public var rawValue: Int {
+      switch self {
+      case .accept: return 0
+      case .drop: return 1
+      case .reject: return 2
+      case .UNRECOGNIZED(let i): return i
+      }
+    }
+
+    // The compiler won't synthesize support with the UNRECOGNIZED case.
+    public static let allCases: [NLFilterRule.Verdict] = [
+      .accept,
+      .drop,
+      .reject,
+    ]
+
+  }
+
+  public init() {}
+
+  fileprivate var _origin: NLOrigin? = nil
+  fileprivate var _match: NLPacketMatch? = nil
+}
+
+/// Egress of one interface. Rates in bit/s, sizes in bytes; 0: computed.
+public nonisolated struct NLShaper: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var origin: NLOrigin {
+    get {_origin ?? NLOrigin()}
+    set {_origin = newValue}
+  }
+  /// Returns true if `origin` has been explicitly set.
+  public var hasOrigin: Bool {self._origin != nil}
+  /// Clears the value of `origin`. Subsequent reads from it will return its default value.
+  public mutating func clearOrigin() {self._origin = nil}
+
+  public var interface: String = String()
+
+  public var rate: UInt64 = 0
+
+  public var burst: UInt32 = 0
+
+  public var limit: UInt32 = 0
+
+  /// in order: the first whose match holds
+  public var classes: [NLShaperClass] = []
+
+  /// queues mark instead of dropping (RFC 3168); needs codel or fq_codel
+  public var ecn: Bool = false
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _origin: NLOrigin? = nil
+}
+
+public nonisolated struct NLShaperClass: @unchecked Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var origin: NLOrigin {
+    get {_storage._origin ?? NLOrigin()}
+    set {_uniqueStorage()._origin = newValue}
+  }
+  /// Returns true if `origin` has been explicitly set.
+  public var hasOrigin: Bool {_storage._origin != nil}
+  /// Clears the value of `origin`. Subsequent reads from it will return its default value.
+  public mutating func clearOrigin() {_uniqueStorage()._origin = nil}
+
+  public var name: String {
+    get {_storage._name}
+    set {_uniqueStorage()._name = newValue}
+  }
+
+  public var match: NLPacketMatch {
+    get {_storage._match ?? NLPacketMatch()}
+    set {_uniqueStorage()._match = newValue}
+  }
+  /// Returns true if `match` has been explicitly set.
+  public var hasMatch: Bool {_storage._match != nil}
+  /// Clears the value of `match`. Subsequent reads from it will return its default value.
+  public mutating func clearMatch() {_uniqueStorage()._match = nil}
+
+  /// guaranteed
+  public var rate: UInt64 {
+    get {_storage._rate}
+    set {_uniqueStorage()._rate = newValue}
+  }
+
+  /// 0: the shaper's rate
+  public var ceil: UInt64 {
+    get {_storage._ceil}
+    set {_uniqueStorage()._ceil = newValue}
+  }
+
+  public var priority: UInt32 {
+    get {_storage._priority}
+    set {_uniqueStorage()._priority = newValue}
+  }
+
+  public var limit: UInt32 {
+    get {_storage._limit}
+    set {_uniqueStorage()._limit = newValue}
+  }
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _storage = _StorageClass.defaultInstance
+}
+
+/// Ingress of one interface: what is over the rate is dropped on arrival, before routing.
+public nonisolated struct NLPolicer: @unchecked Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var origin: NLOrigin {
+    get {_storage._origin ?? NLOrigin()}
+    set {_uniqueStorage()._origin = newValue}
+  }
+  /// Returns true if `origin` has been explicitly set.
+  public var hasOrigin: Bool {_storage._origin != nil}
+  /// Clears the value of `origin`. Subsequent reads from it will return its default value.
+  public mutating func clearOrigin() {_uniqueStorage()._origin = nil}
+
+  public var interface: String {
+    get {_storage._interface}
+    set {_uniqueStorage()._interface = newValue}
+  }
+
+  public var match: NLPacketMatch {
+    get {_storage._match ?? NLPacketMatch()}
+    set {_uniqueStorage()._match = newValue}
+  }
+  /// Returns true if `match` has been explicitly set.
+  public var hasMatch: Bool {_storage._match != nil}
+  /// Clears the value of `match`. Subsequent reads from it will return its default value.
+  public mutating func clearMatch() {_uniqueStorage()._match = nil}
+
+  /// bit/s
+  public var rate: UInt64 {
+    get {_storage._rate}
+    set {_uniqueStorage()._rate = newValue}
+  }
+
+  /// packets/s, instead of a rate
+  public var packets: UInt64 {
+    get {_storage._packets}
+    set {_uniqueStorage()._packets = newValue}
+  }
+
+  /// bytes, or packets; 0: computed
+  public var burst: UInt32 {
+    get {_storage._burst}
+    set {_uniqueStorage()._burst = newValue}
+  }
+
+  public var per: NLPolicer.Per {
+    get {_storage._per}
+    set {_uniqueStorage()._per = newValue}
+  }
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public nonisolated enum Per: SwiftProtobuf.Enum, Swift.CaseIterable {
+    public typealias RawValue = Int
+    case all // = 0
+    case source // = 1
+    case flow // = 2
+    case UNRECOGNIZED(Int)
+
+    public init() {
+      self = .all
+    }
+
+    public init?(rawValue: Int) {
+      switch rawValue {
+      case 0: self = .all
+      case 1: self = .source
+      case 2: self = .flow
+      default: self = .UNRECOGNIZED(rawValue)
+      }
+    }
+
+    public var rawValue: Int {
+      switch self {
+      case .all: return 0
+      case .source: return 1
+      case .flow: return 2
+      case .UNRECOGNIZED(let i): return i
+      }
+    }
+
+    // The compiler won't synthesize support with the UNRECOGNIZED case.
+    public static let allCases: [NLPolicer.Per] = [
+      .all,
+      .source,
+      .flow,
+    ]
+
+  }
+
+  public init() {}
+
+  fileprivate var _storage = _StorageClass.defaultInstance
+}
+
+public nonisolated struct NLMarking: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var origin: NLOrigin {
+    get {_origin ?? NLOrigin()}
+    set {_origin = newValue}
+  }
+  /// Returns true if `origin` has been explicitly set.
+  public var hasOrigin: Bool {self._origin != nil}
+  /// Clears the value of `origin`. Subsequent reads from it will return its default value.
+  public mutating func clearOrigin() {self._origin = nil}
+
+  /// packets that leave by it; "": every packet
+  public var interface: String = String()
+
+  public var match: NLPacketMatch {
+    get {_match ?? NLPacketMatch()}
+    set {_match = newValue}
+  }
+  /// Returns true if `match` has been explicitly set.
+  public var hasMatch: Bool {self._match != nil}
+  /// Clears the value of `match`. Subsequent reads from it will return its default value.
+  public mutating func clearMatch() {self._match = nil}
+
+  public var dscp: UInt32 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _origin: NLOrigin? = nil
+  fileprivate var _match: NLPacketMatch? = nil
+}
+
+/// `path:` lowered for one node: packets that match look up next_hops; where none of them is up, the main table.
+public nonisolated struct NLPolicyRoute: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var origin: NLOrigin {
+    get {_origin ?? NLOrigin()}
+    set {_origin = newValue}
+  }
+  /// Returns true if `origin` has been explicitly set.
+  public var hasOrigin: Bool {self._origin != nil}
+  /// Clears the value of `origin`. Subsequent reads from it will return its default value.
+  public mutating func clearOrigin() {self._origin = nil}
+
+  /// in, from, to, protocol, ports, dscp
+  public var match: NLPacketMatch {
+    get {_match ?? NLPacketMatch()}
+    set {_match = newValue}
+  }
+  /// Returns true if `match` has been explicitly set.
+  public var hasMatch: Bool {self._match != nil}
+  /// Clears the value of `match`. Subsequent reads from it will return its default value.
+  public mutating func clearMatch() {self._match = nil}
+
+  /// of either family; packets of a family without one are not meant
+  public var nextHops: [NLNextHop] = []
+
+  /// interfaces that lead to the next hop: what comes back from it is not sent there again
+  public var exceptIn: [String] = []
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _origin: NLOrigin? = nil
+  fileprivate var _match: NLPacketMatch? = nil
+}
+
+public nonisolated struct NLInterfaceAddresses: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var interface: String = String()
+
+  public var addresses: [NLPrefix] = []
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+/// The controller prepares everywhere, commits everywhere, and undoes everywhere when one commit failed. Each step is
+/// answered by one ChangeReply. One change at a time; the agent keeps what stood before until `settle`.
+public nonisolated struct NLChange: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var id: UInt64 = 0
+
+  public var step: NLChange.Step = .prepare
+
+  /// PREPARE only
+  public var resources: [NLDesired] = []
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public nonisolated enum Step: SwiftProtobuf.Enum, Swift.CaseIterable {
+    public typealias RawValue = Int
+
+    /// check everything (nftables by the kernel itself), touch nothing
+    case prepare // = 0
+
+    /// make it so; on failure what stood before stands again
+    case commit // = 1
+
+    /// what stood before stands again, or what was prepared is forgotten
+    case undo // = 2
+
+    /// forget what stood before
+    case settle // = 3
+    case UNRECOGNIZED(Int)
+
+    public init() {
+      self = .prepare
+    }
+
+    public init?(rawValue: Int) {
+      switch rawValue {
+      case 0: self = .prepare
+      case 1: self = .commit
+      case 2: self = .undo
+      case 3: self = .settle
+      default: self = .UNRECOGNIZED(rawValue)
+      }
+    }
+
+    public var rawValue: Int {
+      switch self {
+      case .prepare: return 0
+      case .commit: return 1
+      case .undo: return 2
+      case .settle: return 3
+      case .UNRECOGNIZED(let i): return i
+      }
+    }
+
+    // The compiler won't synthesize support with the UNRECOGNIZED case.
+    public static let allCases: [NLChange.Step] = [
+      .prepare,
+      .commit,
+      .undo,
+      .settle,
+    ]
+
+  }
+
+  public init() {}
+}
+
+public nonisolated struct NLChangeReply: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var id: UInt64 = 0
+
+  public var step: NLChange.Step = .prepare
+
+  /// empty: done
+  public var error: String = String()
+
+  /// what was refused, e.g. "nat snat out eth1 to 203.0.113.10"
+  public var offender: String = String()
+
+  /// its Origin.place, where it has one
+  public var place: String = String()
+
+  /// after this step
+  public var applied: Dictionary<String,UInt64> = [:]
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+/// What differs between desired and observed: the whole list, each time.
+public nonisolated struct NLDriftReport: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var items: [NLDriftItem] = []
+
+  /// others' tables and routes: listed, never touched
+  public var foreign: [NLDriftItem] = []
+
+  public var error: String = String()
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct NLDriftItem: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var kind: NLDriftItem.Kind = .missing
+
+  /// nft | tc | route | address | rule | sysctl
+  public var type: String = String()
+
+  public var what: String = String()
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public nonisolated enum Kind: SwiftProtobuf.Enum, Swift.CaseIterable {
+    public typealias RawValue = Int
+    case missing // = 0
+    case changed // = 1
+    case excess // = 2
+    case UNRECOGNIZED(Int)
+
+    public init() {
+      self = .missing
+    }
+
+    public init?(rawValue: Int) {
+      switch rawValue {
+      case 0: self = .missing
+      case 1: self = .changed
+      case 2: self = .excess
+      default: self = .UNRECOGNIZED(rawValue)
+      }
+    }
+
+    public var rawValue: Int {
+      switch self {
+      case .missing: return 0
+      case .changed: return 1
+      case .excess: return 2
+      case .UNRECOGNIZED(let i): return i
+      }
+    }
+
+    // The compiler won't synthesize support with the UNRECOGNIZED case.
+    public static let allCases: [NLDriftItem.Kind] = [
+      .missing,
+      .changed,
+      .excess,
+    ]
+
+  }
+
+  public init() {}
+}
+
+public nonisolated struct NLRepair: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
 public nonisolated struct NLSpeakerConfig: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -883,7 +1896,180 @@ public nonisolated struct NLSpeakerConfig: Sendable {
   /// standalone: open the listening sockets itself
   public var openListener: Bool = false
 
+  /// FlowSpec rules that it originates (RFC 8955, 8956), beside acting on them itself
+  public var flowRules: [NLFlowRule] = []
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+/// One FlowSpec rule. Components are in any order, each type once; sent ordered by type.
+public nonisolated struct NLFlowRule: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var origin: NLOrigin {
+    get {_origin ?? NLOrigin()}
+    set {_origin = newValue}
+  }
+  /// Returns true if `origin` has been explicitly set.
+  public var hasOrigin: Bool {self._origin != nil}
+  /// Clears the value of `origin`. Subsequent reads from it will return its default value.
+  public mutating func clearOrigin() {self._origin = nil}
+
+  /// IPV4_UNICAST or IPV6_UNICAST: what it matches
+  public var family: NLFamily = .none
+
+  public var components: [NLFlowComponent] = []
+
+  /// none: accept
+  public var actions: [NLFlowAction] = []
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _origin: NLOrigin? = nil
+}
+
+public nonisolated struct NLFlowComponent: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// RFC 8955 section 4.2.2: 1 destination, 2 source, 3 protocol, 4 port, 5 destination port, 6 source port, 7 ICMP type, 8 ICMP code, 9 TCP flags, 10 length, 11 DSCP, 12 fragment; RFC 8956: 13 flow label
+  public var type: UInt32 = 0
+
+  /// types 1 and 2
+  public var prefix: NLPrefix {
+    get {_prefix ?? NLPrefix()}
+    set {_prefix = newValue}
+  }
+  /// Returns true if `prefix` has been explicitly set.
+  public var hasPrefix: Bool {self._prefix != nil}
+  /// Clears the value of `prefix`. Subsequent reads from it will return its default value.
+  public mutating func clearPrefix() {self._prefix = nil}
+
+  /// IPv6, types 1 and 2
+  public var offset: UInt32 = 0
+
+  public var operations: [NLFlowOperation] = []
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _prefix: NLPrefix? = nil
+}
+
+public nonisolated struct NLFlowOperation: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// with the one before; otherwise or
+  public var and: Bool = false
+
+  /// numeric: any of the three
+  public var less: Bool = false
+
+  public var greater: Bool = false
+
+  public var equal: Bool = false
+
+  /// bitmask (types 9 and 12)
+  public var not: Bool = false
+
+  /// bitmask: all bits, not any
+  public var match: Bool = false
+
+  public var value: UInt64 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct NLFlowAction: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var action: NLFlowAction.OneOf_Action? = nil
+
+  /// bytes/s; 0: drop (RFC 8955 section 7.1)
+  public var rateBytes: Float {
+    get {
+      if case .rateBytes(let v)? = action {return v}
+      return 0
+    }
+    set {action = .rateBytes(newValue)}
+  }
+
+  /// packets/s (7.2)
+  public var ratePackets: Float {
+    get {
+      if case .ratePackets(let v)? = action {return v}
+      return 0
+    }
+    set {action = .ratePackets(newValue)}
+  }
+
+  /// traffic-marking (7.5)
+  public var dscp: UInt32 {
+    get {
+      if case .dscp(let v)? = action {return v}
+      return 0
+    }
+    set {action = .dscp(newValue)}
+  }
+
+  /// traffic-action S (7.3)
+  public var sample: Bool {
+    get {
+      if case .sample(let v)? = action {return v}
+      return false
+    }
+    set {action = .sample(newValue)}
+  }
+
+  /// traffic-action: true is T clear, no later rule is looked at; false is T set, they are (7.3)
+  public var terminal: Bool {
+    get {
+      if case .terminal(let v)? = action {return v}
+      return false
+    }
+    set {action = .terminal(newValue)}
+  }
+
+  /// address of the next hop to send it to (draft-ietf-idr-flowspec-redirect-ip)
+  public var redirect: Data {
+    get {
+      if case .redirect(let v)? = action {return v}
+      return Data()
+    }
+    set {action = .redirect(newValue)}
+  }
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public nonisolated enum OneOf_Action: Equatable, Sendable {
+    /// bytes/s; 0: drop (RFC 8955 section 7.1)
+    case rateBytes(Float)
+    /// packets/s (7.2)
+    case ratePackets(Float)
+    /// traffic-marking (7.5)
+    case dscp(UInt32)
+    /// traffic-action S (7.3)
+    case sample(Bool)
+    /// traffic-action: true is T clear, no later rule is looked at; false is T set, they are (7.3)
+    case terminal(Bool)
+    /// address of the next hop to send it to (draft-ietf-idr-flowspec-redirect-ip)
+    case redirect(Data)
+
+  }
 
   public init() {}
 }
@@ -1665,6 +2851,12 @@ public nonisolated struct NLQuery: Sendable {
     case neighbors // = 2
     case links // = 3
     case explain // = 4
+    case nat // = 5
+    case conntrack // = 6
+    case qos // = 7
+    case flowspec // = 8
+    case drift // = 9
+    case filter // = 10
     case UNRECOGNIZED(Int)
 
     public init() {
@@ -1678,6 +2870,12 @@ public nonisolated struct NLQuery: Sendable {
       case 2: self = .neighbors
       case 3: self = .links
       case 4: self = .explain
+      case 5: self = .nat
+      case 6: self = .conntrack
+      case 7: self = .qos
+      case 8: self = .flowspec
+      case 9: self = .drift
+      case 10: self = .filter
       default: self = .UNRECOGNIZED(rawValue)
       }
     }
@@ -1689,6 +2887,12 @@ public nonisolated struct NLQuery: Sendable {
       case .neighbors: return 2
       case .links: return 3
       case .explain: return 4
+      case .nat: return 5
+      case .conntrack: return 6
+      case .qos: return 7
+      case .flowspec: return 8
+      case .drift: return 9
+      case .filter: return 10
       case .UNRECOGNIZED(let i): return i
       }
     }
@@ -1700,6 +2904,12 @@ public nonisolated struct NLQuery: Sendable {
       .neighbors,
       .links,
       .explain,
+      .nat,
+      .conntrack,
+      .qos,
+      .flowspec,
+      .drift,
+      .filter,
     ]
 
   }
@@ -1754,11 +2964,327 @@ public nonisolated struct NLQueryReply: @unchecked Sendable {
     set {_uniqueStorage()._total = newValue}
   }
 
+  /// NAT, FILTER: what stands in the kernel, in its order
+  public var rules: [NLRuleState] {
+    get {_storage._rules}
+    set {_uniqueStorage()._rules = newValue}
+  }
+
+  /// CONNTRACK
+  public var connections: [NLConnection] {
+    get {_storage._connections}
+    set {_uniqueStorage()._connections = newValue}
+  }
+
+  /// QOS: read from the kernel
+  public var qos: [NLInterfaceQoS] {
+    get {_storage._qos}
+    set {_uniqueStorage()._qos = newValue}
+  }
+
+  public var flowSpecs: [NLFlowSpecRoute] {
+    get {_storage._flowSpecs}
+    set {_uniqueStorage()._flowSpecs = newValue}
+  }
+
+  public var drift: NLDriftReport {
+    get {_storage._drift ?? NLDriftReport()}
+    set {_uniqueStorage()._drift = newValue}
+  }
+  /// Returns true if `drift` has been explicitly set.
+  public var hasDrift: Bool {_storage._drift != nil}
+  /// Clears the value of `drift`. Subsequent reads from it will return its default value.
+  public mutating func clearDrift() {_uniqueStorage()._drift = nil}
+
+  /// CONNTRACK: nf_conntrack_max; total holds how many there are
+  public var connectionLimit: UInt64 {
+    get {_storage._connectionLimit}
+    set {_uniqueStorage()._connectionLimit = newValue}
+  }
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
 
   fileprivate var _storage = _StorageClass.defaultInstance
+}
+
+public nonisolated struct NLRuleState: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var chain: String = String()
+
+  /// of its Origin, or its expressions where it is nobody's
+  public var text: String = String()
+
+  public var packets: UInt64 = 0
+
+  public var bytes: UInt64 = 0
+
+  public var handle: UInt64 = 0
+
+  /// empty: no rule of ours
+  public var place: String = String()
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct NLConnection: @unchecked Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var `protocol`: UInt32 {
+    get {_storage._protocol}
+    set {_uniqueStorage()._protocol = newValue}
+  }
+
+  /// TCP: as conntrack(8) writes it; otherwise empty
+  public var state: String {
+    get {_storage._state}
+    set {_uniqueStorage()._state = newValue}
+  }
+
+  /// seen-reply, assured, snat, dnat, …
+  public var status: [String] {
+    get {_storage._status}
+    set {_uniqueStorage()._status = newValue}
+  }
+
+  public var original: NLTuple {
+    get {_storage._original ?? NLTuple()}
+    set {_uniqueStorage()._original = newValue}
+  }
+  /// Returns true if `original` has been explicitly set.
+  public var hasOriginal: Bool {_storage._original != nil}
+  /// Clears the value of `original`. Subsequent reads from it will return its default value.
+  public mutating func clearOriginal() {_uniqueStorage()._original = nil}
+
+  public var reply: NLTuple {
+    get {_storage._reply ?? NLTuple()}
+    set {_uniqueStorage()._reply = newValue}
+  }
+  /// Returns true if `reply` has been explicitly set.
+  public var hasReply: Bool {_storage._reply != nil}
+  /// Clears the value of `reply`. Subsequent reads from it will return its default value.
+  public mutating func clearReply() {_uniqueStorage()._reply = nil}
+
+  public var originalPackets: UInt64 {
+    get {_storage._originalPackets}
+    set {_uniqueStorage()._originalPackets = newValue}
+  }
+
+  public var originalBytes: UInt64 {
+    get {_storage._originalBytes}
+    set {_uniqueStorage()._originalBytes = newValue}
+  }
+
+  public var replyPackets: UInt64 {
+    get {_storage._replyPackets}
+    set {_uniqueStorage()._replyPackets = newValue}
+  }
+
+  public var replyBytes: UInt64 {
+    get {_storage._replyBytes}
+    set {_uniqueStorage()._replyBytes = newValue}
+  }
+
+  /// seconds left
+  public var timeout: UInt32 {
+    get {_storage._timeout}
+    set {_uniqueStorage()._timeout = newValue}
+  }
+
+  public var zone: UInt32 {
+    get {_storage._zone}
+    set {_uniqueStorage()._zone = newValue}
+  }
+
+  public var mark: UInt32 {
+    get {_storage._mark}
+    set {_uniqueStorage()._mark = newValue}
+  }
+
+  public var id: UInt32 {
+    get {_storage._id}
+    set {_uniqueStorage()._id = newValue}
+  }
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _storage = _StorageClass.defaultInstance
+}
+
+/// Ports; for ICMP: port_source is the identifier, port_destination type << 8 | code.
+public nonisolated struct NLTuple: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var source: Data = Data()
+
+  public var destination: Data = Data()
+
+  public var portSource: UInt32 = 0
+
+  public var portDestination: UInt32 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct NLInterfaceQoS: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var interface: String = String()
+
+  public var qdiscs: [NLQdiscState] = []
+
+  public var classes: [NLClassState] = []
+
+  /// and markings; packets are those that matched, `dropped` those over the rate
+  public var policers: [NLRuleState] = []
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct NLQdiscState: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var kind: String = String()
+
+  public var handle: String = String()
+
+  /// "root" or a class
+  public var parent: String = String()
+
+  /// rate, burst, limit as tc writes them
+  public var text: String = String()
+
+  public var counters: NLCounters {
+    get {_counters ?? NLCounters()}
+    set {_counters = newValue}
+  }
+  /// Returns true if `counters` has been explicitly set.
+  public var hasCounters: Bool {self._counters != nil}
+  /// Clears the value of `counters`. Subsequent reads from it will return its default value.
+  public mutating func clearCounters() {self._counters = nil}
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _counters: NLCounters? = nil
+}
+
+public nonisolated struct NLClassState: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var handle: String = String()
+
+  public var parent: String = String()
+
+  /// of the file; "default" for what no class matches; empty: nobody's
+  public var name: String = String()
+
+  /// bit/s
+  public var rate: UInt64 = 0
+
+  public var ceil: UInt64 = 0
+
+  public var burst: UInt32 = 0
+
+  public var priority: UInt32 = 0
+
+  public var counters: NLCounters {
+    get {_counters ?? NLCounters()}
+    set {_counters = newValue}
+  }
+  /// Returns true if `counters` has been explicitly set.
+  public var hasCounters: Bool {self._counters != nil}
+  /// Clears the value of `counters`. Subsequent reads from it will return its default value.
+  public mutating func clearCounters() {self._counters = nil}
+
+  public var lends: UInt64 = 0
+
+  public var borrows: UInt64 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _counters: NLCounters? = nil
+}
+
+public nonisolated struct NLCounters: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var bytes: UInt64 = 0
+
+  public var packets: UInt64 = 0
+
+  public var drops: UInt64 = 0
+
+  public var overlimits: UInt64 = 0
+
+  public var backlogBytes: UInt64 = 0
+
+  public var backlogPackets: UInt64 = 0
+
+  public var requeues: UInt64 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct NLFlowSpecRoute: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var family: NLFamily = .none
+
+  /// the rule as people read it
+  public var text: String = String()
+
+  /// empty: originated here
+  public var neighbor: String = String()
+
+  /// valid, best, and in nftables
+  public var active: Bool = false
+
+  /// e.g. "validation: the originator of the best route is another"
+  public var inactiveBecause: String = String()
+
+  public var actions: [String] = []
+
+  public var packets: UInt64 = 0
+
+  public var bytes: UInt64 = 0
+
+  public var asPath: [NLASSegment] = []
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
 }
 
 public nonisolated struct NLBGPRoute: @unchecked Sendable {
@@ -2047,6 +3573,15 @@ public nonisolated struct NLMachinePlan: Sendable {
   /// path of the topology file copy in the run directory
   public var topology: String = String()
 
+  /// of the machine's loopback, for the API over TCP; 0: unix socket only
+  public var apiPort: UInt32 = 0
+
+  /// the topology file as it was named, for the history
+  public var file: String = String()
+
+  /// who brought the lab up
+  public var author: String = String()
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
@@ -2099,11 +3634,27 @@ public nonisolated struct NLNodePlan: Sendable {
 
   public var labels: Dictionary<String,String> = [:]
 
+  public var publish: [NLPublished] = []
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
 
   fileprivate var _daemon: NLDaemonPlan? = nil
+}
+
+public nonisolated struct NLPublished: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var outer: UInt32 = 0
+
+  public var inner: UInt32 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
 }
 
 public nonisolated struct NLDaemonPlan: Sendable {
@@ -2327,6 +3878,14 @@ public nonisolated struct NLMachineCommand: Sendable {
     set {command = .power(newValue)}
   }
 
+  public var startAgent: NLStartAgent {
+    get {
+      if case .startAgent(let v)? = command {return v}
+      return NLStartAgent()
+    }
+    set {command = .startAgent(newValue)}
+  }
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public nonisolated enum OneOf_Command: Equatable, Sendable {
@@ -2336,8 +3895,21 @@ public nonisolated struct NLMachineCommand: Sendable {
     case stop(NLStopLab)
     case run(NLRunCommand)
     case power(NLNodePower)
+    case startAgent(NLStartAgent)
 
   }
+
+  public init() {}
+}
+
+public nonisolated struct NLStartAgent: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var node: String = String()
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
 }
@@ -2752,6 +4324,12 @@ public nonisolated struct NLTraceReply: @unchecked Sendable {
     set {_uniqueStorage()._capture = newValue}
   }
 
+  /// what people should know beside the verdict: a loop by name, a capture that could not be written
+  public var notes: [String] {
+    get {_storage._notes}
+    set {_uniqueStorage()._notes = newValue}
+  }
+
   /// what routers answered, e.g. "isp2: destination unreachable (no route)"
   public var icmpErrors: [String] {
     get {_storage._icmpErrors}
@@ -2820,6 +4398,203 @@ public nonisolated struct NLTraceReply: @unchecked Sendable {
   public init() {}
 
   fileprivate var _storage = _StorageClass.defaultInstance
+}
+
+/// Sends at will (tcp) or at a rate (udp) from one node to another and judges, from packets captured at every hop, what
+/// limited it.
+public nonisolated struct NLRateRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// from, to, addresses, protocol, port, points, adjacencies, nodes, pcap
+  public var flow: NLTraceRequest {
+    get {_flow ?? NLTraceRequest()}
+    set {_flow = newValue}
+  }
+  /// Returns true if `flow` has been explicitly set.
+  public var hasFlow: Bool {self._flow != nil}
+  /// Clears the value of `flow`. Subsequent reads from it will return its default value.
+  public mutating func clearFlow() {self._flow = nil}
+
+  public var durationMs: UInt32 = 0
+
+  /// bit/s of payload offered; 0: tcp as fast as it goes, udp an error
+  public var rate: UInt64 = 0
+
+  /// bytes of a datagram; 0: 1400 (IPv4) or less where the path's MTU is less
+  public var payload: UInt32 = 0
+
+  /// code point of the packets
+  public var dscp: UInt32 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _flow: NLTraceRequest? = nil
+}
+
+public nonisolated struct NLRateReply: @unchecked Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var error: String {
+    get {_storage._error}
+    set {_uniqueStorage()._error = newValue}
+  }
+
+  public var reachable: Bool {
+    get {_storage._reachable}
+    set {_uniqueStorage()._reachable = newValue}
+  }
+
+  /// payload received
+  public var bytes: UInt64 {
+    get {_storage._bytes}
+    set {_uniqueStorage()._bytes = newValue}
+  }
+
+  /// from the first to the last of it
+  public var seconds: Double {
+    get {_storage._seconds}
+    set {_uniqueStorage()._seconds = newValue}
+  }
+
+  public var packetsSent: UInt64 {
+    get {_storage._packetsSent}
+    set {_uniqueStorage()._packetsSent = newValue}
+  }
+
+  public var packetsReceived: UInt64 {
+    get {_storage._packetsReceived}
+    set {_uniqueStorage()._packetsReceived = newValue}
+  }
+
+  /// tcp
+  public var retransmits: UInt64 {
+    get {_storage._retransmits}
+    set {_uniqueStorage()._retransmits = newValue}
+  }
+
+  public var limitedBy: NLRateReply.LimitedBy {
+    get {_storage._limitedBy}
+    set {_uniqueStorage()._limitedBy = newValue}
+  }
+
+  /// the evidence in words: where it queued, where it was lost
+  public var because: String {
+    get {_storage._because}
+    set {_uniqueStorage()._because = newValue}
+  }
+
+  /// NODE:IFACE of the queue or the policer
+  public var place: String {
+    get {_storage._place}
+    set {_uniqueStorage()._place = newValue}
+  }
+
+  /// of 100 ms
+  public var intervals: [NLRateInterval] {
+    get {_storage._intervals}
+    set {_uniqueStorage()._intervals = newValue}
+  }
+
+  /// one way, of packets that arrived
+  public var delayMinMs: Double {
+    get {_storage._delayMinMs}
+    set {_uniqueStorage()._delayMinMs = newValue}
+  }
+
+  public var delayMedianMs: Double {
+    get {_storage._delayMedianMs}
+    set {_uniqueStorage()._delayMedianMs = newValue}
+  }
+
+  public var delayP99Ms: Double {
+    get {_storage._delayP99Ms}
+    set {_uniqueStorage()._delayP99Ms = newValue}
+  }
+
+  public var complete: Bool {
+    get {_storage._complete}
+    set {_uniqueStorage()._complete = newValue}
+  }
+
+  public var undecidedBecause: String {
+    get {_storage._undecidedBecause}
+    set {_uniqueStorage()._undecidedBecause = newValue}
+  }
+
+  public var capture: String {
+    get {_storage._capture}
+    set {_uniqueStorage()._capture = newValue}
+  }
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public nonisolated enum LimitedBy: SwiftProtobuf.Enum, Swift.CaseIterable {
+    public typealias RawValue = Int
+    case unknown // = 0
+    case none // = 1
+    case shaping // = 2
+    case policing // = 3
+    case UNRECOGNIZED(Int)
+
+    public init() {
+      self = .unknown
+    }
+
+    public init?(rawValue: Int) {
+      switch rawValue {
+      case 0: self = .unknown
+      case 1: self = .none
+      case 2: self = .shaping
+      case 3: self = .policing
+      default: self = .UNRECOGNIZED(rawValue)
+      }
+    }
+
+    public var rawValue: Int {
+      switch self {
+      case .unknown: return 0
+      case .none: return 1
+      case .shaping: return 2
+      case .policing: return 3
+      case .UNRECOGNIZED(let i): return i
+      }
+    }
+
+    // The compiler won't synthesize support with the UNRECOGNIZED case.
+    public static let allCases: [NLRateReply.LimitedBy] = [
+      .unknown,
+      .none,
+      .shaping,
+      .policing,
+    ]
+
+  }
+
+  public init() {}
+
+  fileprivate var _storage = _StorageClass.defaultInstance
+}
+
+public nonisolated struct NLRateInterval: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var bytes: UInt64 = 0
+
+  public var lost: UInt64 = 0
+
+  public var delayMs: Double = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
 }
 
 public nonisolated struct NLPathReport: Sendable {
@@ -2914,8 +4689,12 @@ public nonisolated struct NLNATRewrite: Sendable {
 
 fileprivate nonisolated let _protobuf_package = "netloom.v1"
 
+nonisolated extension NLConnectionState: SwiftProtobuf._ProtoNameProviding {
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0STATE_NONE\0\u{1}NEW\0\u{1}CONNECTION_ESTABLISHED\0\u{1}RELATED\0\u{1}INVALID\0\u{1}UNTRACKED\0")
+}
+
 nonisolated extension NLFamily: SwiftProtobuf._ProtoNameProviding {
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0FAMILY_NONE\0\u{1}IPV4_UNICAST\0\u{1}IPV6_UNICAST\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0FAMILY_NONE\0\u{1}IPV4_UNICAST\0\u{1}IPV6_UNICAST\0\u{1}IPV4_FLOWSPEC\0\u{1}IPV6_FLOWSPEC\0")
 }
 
 nonisolated extension NLRemovePrivate: SwiftProtobuf._ProtoNameProviding {
@@ -2944,7 +4723,7 @@ nonisolated extension NLProtocol: SwiftProtobuf._ProtoNameProviding {
 
 nonisolated extension NLToController: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".ToController"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}request\0\u{1}hello\0\u{1}ack\0\u{1}sample\0\u{1}event\0\u{3}query_reply\0\u{3}machine_state\0\u{3}machine_reply\0\u{3}trace_reply\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}request\0\u{1}hello\0\u{1}ack\0\u{1}sample\0\u{1}event\0\u{3}query_reply\0\u{3}machine_state\0\u{3}machine_reply\0\u{3}trace_reply\0\u{3}change_reply\0\u{1}drift\0\u{3}rate_reply\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -3057,6 +4836,45 @@ nonisolated extension NLToController: SwiftProtobuf.Message, SwiftProtobuf._Mess
           self.body = .traceReply(v)
         }
       }()
+      case 10: try {
+        var v: NLChangeReply?
+        var hadOneofValue = false
+        if let current = self.body {
+          hadOneofValue = true
+          if case .changeReply(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.body = .changeReply(v)
+        }
+      }()
+      case 11: try {
+        var v: NLDriftReport?
+        var hadOneofValue = false
+        if let current = self.body {
+          hadOneofValue = true
+          if case .drift(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.body = .drift(v)
+        }
+      }()
+      case 12: try {
+        var v: NLRateReply?
+        var hadOneofValue = false
+        if let current = self.body {
+          hadOneofValue = true
+          if case .rateReply(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.body = .rateReply(v)
+        }
+      }()
       default: break
       }
     }
@@ -3103,6 +4921,18 @@ nonisolated extension NLToController: SwiftProtobuf.Message, SwiftProtobuf._Mess
       guard case .traceReply(let v)? = self.body else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 9)
     }()
+    case .changeReply?: try {
+      guard case .changeReply(let v)? = self.body else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 10)
+    }()
+    case .drift?: try {
+      guard case .drift(let v)? = self.body else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 11)
+    }()
+    case .rateReply?: try {
+      guard case .rateReply(let v)? = self.body else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 12)
+    }()
     case nil: break
     }
     try unknownFields.traverse(visitor: &visitor)
@@ -3118,7 +4948,7 @@ nonisolated extension NLToController: SwiftProtobuf.Message, SwiftProtobuf._Mess
 
 nonisolated extension NLFromController: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".FromController"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}request\0\u{1}desired\0\u{3}sample_request\0\u{1}query\0\u{3}machine_command\0\u{3}trace_request\0\u{1}welcome\0\u{3}speaker_command\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}request\0\u{1}desired\0\u{3}sample_request\0\u{1}query\0\u{3}machine_command\0\u{3}trace_request\0\u{1}welcome\0\u{3}speaker_command\0\u{1}change\0\u{1}repair\0\u{3}rate_request\0")
 
   fileprivate class _StorageClass {
     var _request: UInt64 = 0
@@ -3245,6 +5075,45 @@ nonisolated extension NLFromController: SwiftProtobuf.Message, SwiftProtobuf._Me
             _storage._body = .speakerCommand(v)
           }
         }()
+        case 9: try {
+          var v: NLChange?
+          var hadOneofValue = false
+          if let current = _storage._body {
+            hadOneofValue = true
+            if case .change(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._body = .change(v)
+          }
+        }()
+        case 10: try {
+          var v: NLRepair?
+          var hadOneofValue = false
+          if let current = _storage._body {
+            hadOneofValue = true
+            if case .repair(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._body = .repair(v)
+          }
+        }()
+        case 11: try {
+          var v: NLRateRequest?
+          var hadOneofValue = false
+          if let current = _storage._body {
+            hadOneofValue = true
+            if case .rateRequest(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._body = .rateRequest(v)
+          }
+        }()
         default: break
         }
       }
@@ -3288,6 +5157,18 @@ nonisolated extension NLFromController: SwiftProtobuf.Message, SwiftProtobuf._Me
       case .speakerCommand?: try {
         guard case .speakerCommand(let v)? = _storage._body else { preconditionFailure() }
         try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
+      }()
+      case .change?: try {
+        guard case .change(let v)? = _storage._body else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 9)
+      }()
+      case .repair?: try {
+        guard case .repair(let v)? = _storage._body else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 10)
+      }()
+      case .rateRequest?: try {
+        guard case .rateRequest(let v)? = _storage._body else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 11)
       }()
       case nil: break
       }
@@ -3402,71 +5283,126 @@ nonisolated extension NLWelcome: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
 
 nonisolated extension NLDesired: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Desired"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}version\0\u{1}speaker\0\u{1}routes\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}version\0\u{1}speaker\0\u{1}routes\0\u{3}data_plane\0")
+
+  fileprivate class _StorageClass {
+    var _version: UInt64 = 0
+    var _resource: NLDesired.OneOf_Resource?
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _version = source._version
+      _resource = source._resource
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
-    while let fieldNumber = try decoder.nextFieldNumber() {
-      // The use of inline closures is to circumvent an issue where the compiler
-      // allocates stack space for every case branch when no optimizations are
-      // enabled. https://github.com/apple/swift-protobuf/issues/1034
-      switch fieldNumber {
-      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.version) }()
-      case 2: try {
-        var v: NLSpeakerConfig?
-        var hadOneofValue = false
-        if let current = self.resource {
-          hadOneofValue = true
-          if case .speaker(let m) = current {v = m}
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularUInt64Field(value: &_storage._version) }()
+        case 2: try {
+          var v: NLSpeakerConfig?
+          var hadOneofValue = false
+          if let current = _storage._resource {
+            hadOneofValue = true
+            if case .speaker(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._resource = .speaker(v)
+          }
+        }()
+        case 3: try {
+          var v: NLRouteSet?
+          var hadOneofValue = false
+          if let current = _storage._resource {
+            hadOneofValue = true
+            if case .routes(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._resource = .routes(v)
+          }
+        }()
+        case 4: try {
+          var v: NLDataPlane?
+          var hadOneofValue = false
+          if let current = _storage._resource {
+            hadOneofValue = true
+            if case .dataPlane(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._resource = .dataPlane(v)
+          }
+        }()
+        default: break
         }
-        try decoder.decodeSingularMessageField(value: &v)
-        if let v = v {
-          if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.resource = .speaker(v)
-        }
-      }()
-      case 3: try {
-        var v: NLRouteSet?
-        var hadOneofValue = false
-        if let current = self.resource {
-          hadOneofValue = true
-          if case .routes(let m) = current {v = m}
-        }
-        try decoder.decodeSingularMessageField(value: &v)
-        if let v = v {
-          if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.resource = .routes(v)
-        }
-      }()
-      default: break
       }
     }
   }
 
   public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    // The use of inline closures is to circumvent an issue where the compiler
-    // allocates stack space for every if/case branch local when no optimizations
-    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
-    // https://github.com/apple/swift-protobuf/issues/1182
-    if self.version != 0 {
-      try visitor.visitSingularUInt64Field(value: self.version, fieldNumber: 1)
-    }
-    switch self.resource {
-    case .speaker?: try {
-      guard case .speaker(let v)? = self.resource else { preconditionFailure() }
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
-    }()
-    case .routes?: try {
-      guard case .routes(let v)? = self.resource else { preconditionFailure() }
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
-    }()
-    case nil: break
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every if/case branch local when no optimizations
+      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+      // https://github.com/apple/swift-protobuf/issues/1182
+      if _storage._version != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._version, fieldNumber: 1)
+      }
+      switch _storage._resource {
+      case .speaker?: try {
+        guard case .speaker(let v)? = _storage._resource else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+      }()
+      case .routes?: try {
+        guard case .routes(let v)? = _storage._resource else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+      }()
+      case .dataPlane?: try {
+        guard case .dataPlane(let v)? = _storage._resource else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+      }()
+      case nil: break
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   public static func ==(lhs: NLDesired, rhs: NLDesired) -> Bool {
-    if lhs.version != rhs.version {return false}
-    if lhs.resource != rhs.resource {return false}
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._version != rhs_storage._version {return false}
+        if _storage._resource != rhs_storage._resource {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -3689,9 +5625,1310 @@ nonisolated extension NLNextHop: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
   }
 }
 
+nonisolated extension NLDataPlane: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".DataPlane"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}nat\0\u{1}filter\0\u{1}shapers\0\u{1}policers\0\u{1}markings\0\u{1}paths\0\u{1}sysctls\0\u{1}addresses\0\u{1}zones\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.nat) }()
+      case 2: try { try decoder.decodeRepeatedMessageField(value: &self.filter) }()
+      case 3: try { try decoder.decodeRepeatedMessageField(value: &self.shapers) }()
+      case 4: try { try decoder.decodeRepeatedMessageField(value: &self.policers) }()
+      case 5: try { try decoder.decodeRepeatedMessageField(value: &self.markings) }()
+      case 6: try { try decoder.decodeRepeatedMessageField(value: &self.paths) }()
+      case 7: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: &self.sysctls) }()
+      case 8: try { try decoder.decodeRepeatedMessageField(value: &self.addresses) }()
+      case 9: try { try decoder.decodeRepeatedMessageField(value: &self.zones) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.nat.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.nat, fieldNumber: 1)
+    }
+    if !self.filter.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.filter, fieldNumber: 2)
+    }
+    if !self.shapers.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.shapers, fieldNumber: 3)
+    }
+    if !self.policers.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.policers, fieldNumber: 4)
+    }
+    if !self.markings.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.markings, fieldNumber: 5)
+    }
+    if !self.paths.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.paths, fieldNumber: 6)
+    }
+    if !self.sysctls.isEmpty {
+      try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: self.sysctls, fieldNumber: 7)
+    }
+    if !self.addresses.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.addresses, fieldNumber: 8)
+    }
+    if !self.zones.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.zones, fieldNumber: 9)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: NLDataPlane, rhs: NLDataPlane) -> Bool {
+    if lhs.nat != rhs.nat {return false}
+    if lhs.filter != rhs.filter {return false}
+    if lhs.shapers != rhs.shapers {return false}
+    if lhs.policers != rhs.policers {return false}
+    if lhs.markings != rhs.markings {return false}
+    if lhs.paths != rhs.paths {return false}
+    if lhs.sysctls != rhs.sysctls {return false}
+    if lhs.addresses != rhs.addresses {return false}
+    if lhs.zones != rhs.zones {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension NLOrigin: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".Origin"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}text\0\u{1}place\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.text) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.place) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.text.isEmpty {
+      try visitor.visitSingularStringField(value: self.text, fieldNumber: 1)
+    }
+    if !self.place.isEmpty {
+      try visitor.visitSingularStringField(value: self.place, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: NLOrigin, rhs: NLOrigin) -> Bool {
+    if lhs.text != rhs.text {return false}
+    if lhs.place != rhs.place {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension NLPacketMatch: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".PacketMatch"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}in\0\u{1}out\0\u{1}from\0\u{1}to\0\u{1}protocol\0\u{1}ports\0\u{3}source_ports\0\u{1}states\0\u{3}connections_over\0\u{1}dscp\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedStringField(value: &self.`in`) }()
+      case 2: try { try decoder.decodeRepeatedStringField(value: &self.out) }()
+      case 3: try { try decoder.decodeRepeatedMessageField(value: &self.from) }()
+      case 4: try { try decoder.decodeRepeatedMessageField(value: &self.to) }()
+      case 5: try { try decoder.decodeSingularUInt32Field(value: &self.`protocol`) }()
+      case 6: try { try decoder.decodeRepeatedMessageField(value: &self.ports) }()
+      case 7: try { try decoder.decodeRepeatedMessageField(value: &self.sourcePorts) }()
+      case 8: try { try decoder.decodeRepeatedEnumField(value: &self.states) }()
+      case 9: try { try decoder.decodeSingularUInt32Field(value: &self.connectionsOver) }()
+      case 10: try { try decoder.decodeRepeatedUInt32Field(value: &self.dscp) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.`in`.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.`in`, fieldNumber: 1)
+    }
+    if !self.out.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.out, fieldNumber: 2)
+    }
+    if !self.from.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.from, fieldNumber: 3)
+    }
+    if !self.to.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.to, fieldNumber: 4)
+    }
+    if self.`protocol` != 0 {
+      try visitor.visitSingularUInt32Field(value: self.`protocol`, fieldNumber: 5)
+    }
+    if !self.ports.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.ports, fieldNumber: 6)
+    }
+    if !self.sourcePorts.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.sourcePorts, fieldNumber: 7)
+    }
+    if !self.states.isEmpty {
+      try visitor.visitPackedEnumField(value: self.states, fieldNumber: 8)
+    }
+    if self.connectionsOver != 0 {
+      try visitor.visitSingularUInt32Field(value: self.connectionsOver, fieldNumber: 9)
+    }
+    if !self.dscp.isEmpty {
+      try visitor.visitPackedUInt32Field(value: self.dscp, fieldNumber: 10)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: NLPacketMatch, rhs: NLPacketMatch) -> Bool {
+    if lhs.`in` != rhs.`in` {return false}
+    if lhs.out != rhs.out {return false}
+    if lhs.from != rhs.from {return false}
+    if lhs.to != rhs.to {return false}
+    if lhs.`protocol` != rhs.`protocol` {return false}
+    if lhs.ports != rhs.ports {return false}
+    if lhs.sourcePorts != rhs.sourcePorts {return false}
+    if lhs.states != rhs.states {return false}
+    if lhs.connectionsOver != rhs.connectionsOver {return false}
+    if lhs.dscp != rhs.dscp {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension NLPortRange: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".PortRange"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}first\0\u{1}last\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.first) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.last) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.first != 0 {
+      try visitor.visitSingularUInt32Field(value: self.first, fieldNumber: 1)
+    }
+    if self.last != 0 {
+      try visitor.visitSingularUInt32Field(value: self.last, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: NLPortRange, rhs: NLPortRange) -> Bool {
+    if lhs.first != rhs.first {return false}
+    if lhs.last != rhs.last {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension NLAddressRange: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".AddressRange"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}first\0\u{1}last\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.first) }()
+      case 2: try { try decoder.decodeSingularBytesField(value: &self.last) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.first.isEmpty {
+      try visitor.visitSingularBytesField(value: self.first, fieldNumber: 1)
+    }
+    if !self.last.isEmpty {
+      try visitor.visitSingularBytesField(value: self.last, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: NLAddressRange, rhs: NLAddressRange) -> Bool {
+    if lhs.first != rhs.first {return false}
+    if lhs.last != rhs.last {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension NLNATRule: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".NATRule"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}origin\0\u{1}match\0\u{1}masquerade\0\u{1}snat\0\u{1}dnat\0\u{1}map\0")
+
+  fileprivate class _StorageClass {
+    var _origin: NLOrigin? = nil
+    var _match: NLPacketMatch? = nil
+    var _translation: NLNATRule.OneOf_Translation?
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _origin = source._origin
+      _match = source._match
+      _translation = source._translation
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularMessageField(value: &_storage._origin) }()
+        case 2: try { try decoder.decodeSingularMessageField(value: &_storage._match) }()
+        case 3: try {
+          var v: NLMasquerade?
+          var hadOneofValue = false
+          if let current = _storage._translation {
+            hadOneofValue = true
+            if case .masquerade(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._translation = .masquerade(v)
+          }
+        }()
+        case 4: try {
+          var v: NLSourceTranslation?
+          var hadOneofValue = false
+          if let current = _storage._translation {
+            hadOneofValue = true
+            if case .snat(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._translation = .snat(v)
+          }
+        }()
+        case 5: try {
+          var v: NLDestinationTranslation?
+          var hadOneofValue = false
+          if let current = _storage._translation {
+            hadOneofValue = true
+            if case .dnat(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._translation = .dnat(v)
+          }
+        }()
+        case 6: try {
+          var v: NLPrefixTranslation?
+          var hadOneofValue = false
+          if let current = _storage._translation {
+            hadOneofValue = true
+            if case .map(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._translation = .map(v)
+          }
+        }()
+        default: break
+        }
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every if/case branch local when no optimizations
+      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+      // https://github.com/apple/swift-protobuf/issues/1182
+      try { if let v = _storage._origin {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+      } }()
+      try { if let v = _storage._match {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+      } }()
+      switch _storage._translation {
+      case .masquerade?: try {
+        guard case .masquerade(let v)? = _storage._translation else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+      }()
+      case .snat?: try {
+        guard case .snat(let v)? = _storage._translation else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+      }()
+      case .dnat?: try {
+        guard case .dnat(let v)? = _storage._translation else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
+      }()
+      case .map?: try {
+        guard case .map(let v)? = _storage._translation else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 6)
+      }()
+      case nil: break
+      }
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: NLNATRule, rhs: NLNATRule) -> Bool {
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._origin != rhs_storage._origin {return false}
+        if _storage._match != rhs_storage._match {return false}
+        if _storage._translation != rhs_storage._translation {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension NLMasquerade: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".Masquerade"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}ports\0\u{1}random\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._ports) }()
+      case 2: try { try decoder.decodeSingularBoolField(value: &self.random) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._ports {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
+    if self.random != false {
+      try visitor.visitSingularBoolField(value: self.random, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: NLMasquerade, rhs: NLMasquerade) -> Bool {
+    if lhs._ports != rhs._ports {return false}
+    if lhs.random != rhs.random {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension NLSourceTranslation: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".SourceTranslation"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}addresses\0\u{1}ports\0\u{1}persistent\0\u{1}random\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._addresses) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._ports) }()
+      case 3: try { try decoder.decodeSingularBoolField(value: &self.persistent) }()
+      case 4: try { try decoder.decodeSingularBoolField(value: &self.random) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._addresses {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
+    try { if let v = self._ports {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    if self.persistent != false {
+      try visitor.visitSingularBoolField(value: self.persistent, fieldNumber: 3)
+    }
+    if self.random != false {
+      try visitor.visitSingularBoolField(value: self.random, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: NLSourceTranslation, rhs: NLSourceTranslation) -> Bool {
+    if lhs._addresses != rhs._addresses {return false}
+    if lhs._ports != rhs._ports {return false}
+    if lhs.persistent != rhs.persistent {return false}
+    if lhs.random != rhs.random {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension NLDestinationTranslation: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".DestinationTranslation"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}addresses\0\u{1}ports\0\u{1}hairpin\0\u{1}inside\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._addresses) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._ports) }()
+      case 3: try { try decoder.decodeSingularBoolField(value: &self.hairpin) }()
+      case 4: try { try decoder.decodeRepeatedMessageField(value: &self.inside) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._addresses {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
+    try { if let v = self._ports {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    if self.hairpin != false {
+      try visitor.visitSingularBoolField(value: self.hairpin, fieldNumber: 3)
+    }
+    if !self.inside.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.inside, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: NLDestinationTranslation, rhs: NLDestinationTranslation) -> Bool {
+    if lhs._addresses != rhs._addresses {return false}
+    if lhs._ports != rhs._ports {return false}
+    if lhs.hairpin != rhs.hairpin {return false}
+    if lhs.inside != rhs.inside {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension NLPrefixTranslation: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".PrefixTranslation"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}inside\0\u{1}outside\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._inside) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._outside) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._inside {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
+    try { if let v = self._outside {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: NLPrefixTranslation, rhs: NLPrefixTranslation) -> Bool {
+    if lhs._inside != rhs._inside {return false}
+    if lhs._outside != rhs._outside {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension NLZone: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".Zone"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}origin\0\u{1}in\0\u{1}id\0\u{3}return_hops\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._origin) }()
+      case 2: try { try decoder.decodeRepeatedStringField(value: &self.`in`) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self.id) }()
+      case 4: try { try decoder.decodeRepeatedMessageField(value: &self.returnHops) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._origin {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
+    if !self.`in`.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.`in`, fieldNumber: 2)
+    }
+    if self.id != 0 {
+      try visitor.visitSingularUInt32Field(value: self.id, fieldNumber: 3)
+    }
+    if !self.returnHops.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.returnHops, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: NLZone, rhs: NLZone) -> Bool {
+    if lhs._origin != rhs._origin {return false}
+    if lhs.`in` != rhs.`in` {return false}
+    if lhs.id != rhs.id {return false}
+    if lhs.returnHops != rhs.returnHops {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension NLFilterRule: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".FilterRule"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}origin\0\u{1}match\0\u{1}then\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._origin) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._match) }()
+      case 3: try { try decoder.decodeSingularEnumField(value: &self.then) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._origin {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
+    try { if let v = self._match {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    if self.then != .accept {
+      try visitor.visitSingularEnumField(value: self.then, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: NLFilterRule, rhs: NLFilterRule) -> Bool {
+    if lhs._origin != rhs._origin {return false}
+    if lhs._match != rhs._match {return false}
+    if lhs.then != rhs.then {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension NLFilterRule.Verdict: SwiftProtobuf._ProtoNameProviding {
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0VERDICT_ACCEPT\0\u{1}VERDICT_DROP\0\u{1}VERDICT_REJECT\0")
+}
+
+nonisolated extension NLShaper: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".Shaper"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}origin\0\u{1}interface\0\u{1}rate\0\u{1}burst\0\u{1}limit\0\u{1}classes\0\u{1}ecn\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._origin) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.interface) }()
+      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.rate) }()
+      case 4: try { try decoder.decodeSingularUInt32Field(value: &self.burst) }()
+      case 5: try { try decoder.decodeSingularUInt32Field(value: &self.limit) }()
+      case 6: try { try decoder.decodeRepeatedMessageField(value: &self.classes) }()
+      case 7: try { try decoder.decodeSingularBoolField(value: &self.ecn) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._origin {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
+    if !self.interface.isEmpty {
+      try visitor.visitSingularStringField(value: self.interface, fieldNumber: 2)
+    }
+    if self.rate != 0 {
+      try visitor.visitSingularUInt64Field(value: self.rate, fieldNumber: 3)
+    }
+    if self.burst != 0 {
+      try visitor.visitSingularUInt32Field(value: self.burst, fieldNumber: 4)
+    }
+    if self.limit != 0 {
+      try visitor.visitSingularUInt32Field(value: self.limit, fieldNumber: 5)
+    }
+    if !self.classes.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.classes, fieldNumber: 6)
+    }
+    if self.ecn != false {
+      try visitor.visitSingularBoolField(value: self.ecn, fieldNumber: 7)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: NLShaper, rhs: NLShaper) -> Bool {
+    if lhs._origin != rhs._origin {return false}
+    if lhs.interface != rhs.interface {return false}
+    if lhs.rate != rhs.rate {return false}
+    if lhs.burst != rhs.burst {return false}
+    if lhs.limit != rhs.limit {return false}
+    if lhs.classes != rhs.classes {return false}
+    if lhs.ecn != rhs.ecn {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension NLShaperClass: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".ShaperClass"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}origin\0\u{1}name\0\u{1}match\0\u{1}rate\0\u{1}ceil\0\u{1}priority\0\u{1}limit\0")
+
+  fileprivate class _StorageClass {
+    var _origin: NLOrigin? = nil
+    var _name: String = String()
+    var _match: NLPacketMatch? = nil
+    var _rate: UInt64 = 0
+    var _ceil: UInt64 = 0
+    var _priority: UInt32 = 0
+    var _limit: UInt32 = 0
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _origin = source._origin
+      _name = source._name
+      _match = source._match
+      _rate = source._rate
+      _ceil = source._ceil
+      _priority = source._priority
+      _limit = source._limit
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularMessageField(value: &_storage._origin) }()
+        case 2: try { try decoder.decodeSingularStringField(value: &_storage._name) }()
+        case 3: try { try decoder.decodeSingularMessageField(value: &_storage._match) }()
+        case 4: try { try decoder.decodeSingularUInt64Field(value: &_storage._rate) }()
+        case 5: try { try decoder.decodeSingularUInt64Field(value: &_storage._ceil) }()
+        case 6: try { try decoder.decodeSingularUInt32Field(value: &_storage._priority) }()
+        case 7: try { try decoder.decodeSingularUInt32Field(value: &_storage._limit) }()
+        default: break
+        }
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every if/case branch local when no optimizations
+      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+      // https://github.com/apple/swift-protobuf/issues/1182
+      try { if let v = _storage._origin {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+      } }()
+      if !_storage._name.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._name, fieldNumber: 2)
+      }
+      try { if let v = _storage._match {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+      } }()
+      if _storage._rate != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._rate, fieldNumber: 4)
+      }
+      if _storage._ceil != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._ceil, fieldNumber: 5)
+      }
+      if _storage._priority != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._priority, fieldNumber: 6)
+      }
+      if _storage._limit != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._limit, fieldNumber: 7)
+      }
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: NLShaperClass, rhs: NLShaperClass) -> Bool {
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._origin != rhs_storage._origin {return false}
+        if _storage._name != rhs_storage._name {return false}
+        if _storage._match != rhs_storage._match {return false}
+        if _storage._rate != rhs_storage._rate {return false}
+        if _storage._ceil != rhs_storage._ceil {return false}
+        if _storage._priority != rhs_storage._priority {return false}
+        if _storage._limit != rhs_storage._limit {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension NLPolicer: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".Policer"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}origin\0\u{1}interface\0\u{1}match\0\u{1}rate\0\u{1}packets\0\u{1}burst\0\u{1}per\0")
+
+  fileprivate class _StorageClass {
+    var _origin: NLOrigin? = nil
+    var _interface: String = String()
+    var _match: NLPacketMatch? = nil
+    var _rate: UInt64 = 0
+    var _packets: UInt64 = 0
+    var _burst: UInt32 = 0
+    var _per: NLPolicer.Per = .all
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _origin = source._origin
+      _interface = source._interface
+      _match = source._match
+      _rate = source._rate
+      _packets = source._packets
+      _burst = source._burst
+      _per = source._per
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularMessageField(value: &_storage._origin) }()
+        case 2: try { try decoder.decodeSingularStringField(value: &_storage._interface) }()
+        case 3: try { try decoder.decodeSingularMessageField(value: &_storage._match) }()
+        case 4: try { try decoder.decodeSingularUInt64Field(value: &_storage._rate) }()
+        case 5: try { try decoder.decodeSingularUInt64Field(value: &_storage._packets) }()
+        case 6: try { try decoder.decodeSingularUInt32Field(value: &_storage._burst) }()
+        case 7: try { try decoder.decodeSingularEnumField(value: &_storage._per) }()
+        default: break
+        }
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every if/case branch local when no optimizations
+      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+      // https://github.com/apple/swift-protobuf/issues/1182
+      try { if let v = _storage._origin {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+      } }()
+      if !_storage._interface.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._interface, fieldNumber: 2)
+      }
+      try { if let v = _storage._match {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+      } }()
+      if _storage._rate != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._rate, fieldNumber: 4)
+      }
+      if _storage._packets != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._packets, fieldNumber: 5)
+      }
+      if _storage._burst != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._burst, fieldNumber: 6)
+      }
+      if _storage._per != .all {
+        try visitor.visitSingularEnumField(value: _storage._per, fieldNumber: 7)
+      }
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: NLPolicer, rhs: NLPolicer) -> Bool {
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._origin != rhs_storage._origin {return false}
+        if _storage._interface != rhs_storage._interface {return false}
+        if _storage._match != rhs_storage._match {return false}
+        if _storage._rate != rhs_storage._rate {return false}
+        if _storage._packets != rhs_storage._packets {return false}
+        if _storage._burst != rhs_storage._burst {return false}
+        if _storage._per != rhs_storage._per {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension NLPolicer.Per: SwiftProtobuf._ProtoNameProviding {
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0ALL\0\u{1}SOURCE\0\u{1}FLOW\0")
+}
+
+nonisolated extension NLMarking: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".Marking"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}origin\0\u{1}interface\0\u{1}match\0\u{1}dscp\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._origin) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.interface) }()
+      case 3: try { try decoder.decodeSingularMessageField(value: &self._match) }()
+      case 4: try { try decoder.decodeSingularUInt32Field(value: &self.dscp) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._origin {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
+    if !self.interface.isEmpty {
+      try visitor.visitSingularStringField(value: self.interface, fieldNumber: 2)
+    }
+    try { if let v = self._match {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+    } }()
+    if self.dscp != 0 {
+      try visitor.visitSingularUInt32Field(value: self.dscp, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: NLMarking, rhs: NLMarking) -> Bool {
+    if lhs._origin != rhs._origin {return false}
+    if lhs.interface != rhs.interface {return false}
+    if lhs._match != rhs._match {return false}
+    if lhs.dscp != rhs.dscp {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension NLPolicyRoute: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".PolicyRoute"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}origin\0\u{1}match\0\u{3}next_hops\0\u{3}except_in\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._origin) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._match) }()
+      case 3: try { try decoder.decodeRepeatedMessageField(value: &self.nextHops) }()
+      case 4: try { try decoder.decodeRepeatedStringField(value: &self.exceptIn) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._origin {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
+    try { if let v = self._match {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    if !self.nextHops.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.nextHops, fieldNumber: 3)
+    }
+    if !self.exceptIn.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.exceptIn, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: NLPolicyRoute, rhs: NLPolicyRoute) -> Bool {
+    if lhs._origin != rhs._origin {return false}
+    if lhs._match != rhs._match {return false}
+    if lhs.nextHops != rhs.nextHops {return false}
+    if lhs.exceptIn != rhs.exceptIn {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension NLInterfaceAddresses: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".InterfaceAddresses"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}interface\0\u{1}addresses\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.interface) }()
+      case 2: try { try decoder.decodeRepeatedMessageField(value: &self.addresses) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.interface.isEmpty {
+      try visitor.visitSingularStringField(value: self.interface, fieldNumber: 1)
+    }
+    if !self.addresses.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.addresses, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: NLInterfaceAddresses, rhs: NLInterfaceAddresses) -> Bool {
+    if lhs.interface != rhs.interface {return false}
+    if lhs.addresses != rhs.addresses {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension NLChange: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".Change"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}step\0\u{1}resources\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.id) }()
+      case 2: try { try decoder.decodeSingularEnumField(value: &self.step) }()
+      case 3: try { try decoder.decodeRepeatedMessageField(value: &self.resources) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.id != 0 {
+      try visitor.visitSingularUInt64Field(value: self.id, fieldNumber: 1)
+    }
+    if self.step != .prepare {
+      try visitor.visitSingularEnumField(value: self.step, fieldNumber: 2)
+    }
+    if !self.resources.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.resources, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: NLChange, rhs: NLChange) -> Bool {
+    if lhs.id != rhs.id {return false}
+    if lhs.step != rhs.step {return false}
+    if lhs.resources != rhs.resources {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension NLChange.Step: SwiftProtobuf._ProtoNameProviding {
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0PREPARE\0\u{1}COMMIT\0\u{1}UNDO\0\u{1}SETTLE\0")
+}
+
+nonisolated extension NLChangeReply: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".ChangeReply"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}step\0\u{1}error\0\u{1}offender\0\u{1}place\0\u{1}applied\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.id) }()
+      case 2: try { try decoder.decodeSingularEnumField(value: &self.step) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.error) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.offender) }()
+      case 5: try { try decoder.decodeSingularStringField(value: &self.place) }()
+      case 6: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufUInt64>.self, value: &self.applied) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.id != 0 {
+      try visitor.visitSingularUInt64Field(value: self.id, fieldNumber: 1)
+    }
+    if self.step != .prepare {
+      try visitor.visitSingularEnumField(value: self.step, fieldNumber: 2)
+    }
+    if !self.error.isEmpty {
+      try visitor.visitSingularStringField(value: self.error, fieldNumber: 3)
+    }
+    if !self.offender.isEmpty {
+      try visitor.visitSingularStringField(value: self.offender, fieldNumber: 4)
+    }
+    if !self.place.isEmpty {
+      try visitor.visitSingularStringField(value: self.place, fieldNumber: 5)
+    }
+    if !self.applied.isEmpty {
+      try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufUInt64>.self, value: self.applied, fieldNumber: 6)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: NLChangeReply, rhs: NLChangeReply) -> Bool {
+    if lhs.id != rhs.id {return false}
+    if lhs.step != rhs.step {return false}
+    if lhs.error != rhs.error {return false}
+    if lhs.offender != rhs.offender {return false}
+    if lhs.place != rhs.place {return false}
+    if lhs.applied != rhs.applied {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension NLDriftReport: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".DriftReport"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}items\0\u{1}foreign\0\u{1}error\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.items) }()
+      case 2: try { try decoder.decodeRepeatedMessageField(value: &self.foreign) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.error) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.items.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.items, fieldNumber: 1)
+    }
+    if !self.foreign.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.foreign, fieldNumber: 2)
+    }
+    if !self.error.isEmpty {
+      try visitor.visitSingularStringField(value: self.error, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: NLDriftReport, rhs: NLDriftReport) -> Bool {
+    if lhs.items != rhs.items {return false}
+    if lhs.foreign != rhs.foreign {return false}
+    if lhs.error != rhs.error {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension NLDriftItem: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".DriftItem"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}kind\0\u{1}type\0\u{1}what\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularEnumField(value: &self.kind) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.type) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.what) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.kind != .missing {
+      try visitor.visitSingularEnumField(value: self.kind, fieldNumber: 1)
+    }
+    if !self.type.isEmpty {
+      try visitor.visitSingularStringField(value: self.type, fieldNumber: 2)
+    }
+    if !self.what.isEmpty {
+      try visitor.visitSingularStringField(value: self.what, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: NLDriftItem, rhs: NLDriftItem) -> Bool {
+    if lhs.kind != rhs.kind {return false}
+    if lhs.type != rhs.type {return false}
+    if lhs.what != rhs.what {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension NLDriftItem.Kind: SwiftProtobuf._ProtoNameProviding {
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0MISSING\0\u{1}CHANGED\0\u{1}EXCESS\0")
+}
+
+nonisolated extension NLRepair: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".Repair"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap()
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    // Load everything into unknown fields
+    while try decoder.nextFieldNumber() != nil {}
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: NLRepair, rhs: NLRepair) -> Bool {
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
 nonisolated extension NLSpeakerConfig: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".SpeakerConfig"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}asn\0\u{3}router_id\0\u{1}networks\0\u{1}neighbors\0\u{1}policies\0\u{1}multipath\0\u{1}fib\0\u{3}route_reflector\0\u{3}cluster_id\0\u{3}prefer_customer\0\u{1}ipv4\0\u{1}ipv6\0\u{3}restart_time\0\u{3}listen_port\0\u{3}open_listener\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}asn\0\u{3}router_id\0\u{1}networks\0\u{1}neighbors\0\u{1}policies\0\u{1}multipath\0\u{1}fib\0\u{3}route_reflector\0\u{3}cluster_id\0\u{3}prefer_customer\0\u{1}ipv4\0\u{1}ipv6\0\u{3}restart_time\0\u{3}listen_port\0\u{3}open_listener\0\u{3}flow_rules\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -3714,6 +6951,7 @@ nonisolated extension NLSpeakerConfig: SwiftProtobuf.Message, SwiftProtobuf._Mes
       case 13: try { try decoder.decodeSingularUInt32Field(value: &self.restartTime) }()
       case 14: try { try decoder.decodeSingularUInt32Field(value: &self.listenPort) }()
       case 15: try { try decoder.decodeSingularBoolField(value: &self.openListener) }()
+      case 16: try { try decoder.decodeRepeatedMessageField(value: &self.flowRules) }()
       default: break
       }
     }
@@ -3765,6 +7003,9 @@ nonisolated extension NLSpeakerConfig: SwiftProtobuf.Message, SwiftProtobuf._Mes
     if self.openListener != false {
       try visitor.visitSingularBoolField(value: self.openListener, fieldNumber: 15)
     }
+    if !self.flowRules.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.flowRules, fieldNumber: 16)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -3784,6 +7025,270 @@ nonisolated extension NLSpeakerConfig: SwiftProtobuf.Message, SwiftProtobuf._Mes
     if lhs.restartTime != rhs.restartTime {return false}
     if lhs.listenPort != rhs.listenPort {return false}
     if lhs.openListener != rhs.openListener {return false}
+    if lhs.flowRules != rhs.flowRules {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension NLFlowRule: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".FlowRule"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}origin\0\u{1}family\0\u{1}components\0\u{1}actions\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._origin) }()
+      case 2: try { try decoder.decodeSingularEnumField(value: &self.family) }()
+      case 3: try { try decoder.decodeRepeatedMessageField(value: &self.components) }()
+      case 4: try { try decoder.decodeRepeatedMessageField(value: &self.actions) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._origin {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
+    if self.family != .none {
+      try visitor.visitSingularEnumField(value: self.family, fieldNumber: 2)
+    }
+    if !self.components.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.components, fieldNumber: 3)
+    }
+    if !self.actions.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.actions, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: NLFlowRule, rhs: NLFlowRule) -> Bool {
+    if lhs._origin != rhs._origin {return false}
+    if lhs.family != rhs.family {return false}
+    if lhs.components != rhs.components {return false}
+    if lhs.actions != rhs.actions {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension NLFlowComponent: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".FlowComponent"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}type\0\u{1}prefix\0\u{1}offset\0\u{1}operations\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.type) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._prefix) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self.offset) }()
+      case 4: try { try decoder.decodeRepeatedMessageField(value: &self.operations) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if self.type != 0 {
+      try visitor.visitSingularUInt32Field(value: self.type, fieldNumber: 1)
+    }
+    try { if let v = self._prefix {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    if self.offset != 0 {
+      try visitor.visitSingularUInt32Field(value: self.offset, fieldNumber: 3)
+    }
+    if !self.operations.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.operations, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: NLFlowComponent, rhs: NLFlowComponent) -> Bool {
+    if lhs.type != rhs.type {return false}
+    if lhs._prefix != rhs._prefix {return false}
+    if lhs.offset != rhs.offset {return false}
+    if lhs.operations != rhs.operations {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension NLFlowOperation: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".FlowOperation"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}and\0\u{1}less\0\u{1}greater\0\u{1}equal\0\u{1}not\0\u{1}match\0\u{1}value\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBoolField(value: &self.and) }()
+      case 2: try { try decoder.decodeSingularBoolField(value: &self.less) }()
+      case 3: try { try decoder.decodeSingularBoolField(value: &self.greater) }()
+      case 4: try { try decoder.decodeSingularBoolField(value: &self.equal) }()
+      case 5: try { try decoder.decodeSingularBoolField(value: &self.not) }()
+      case 6: try { try decoder.decodeSingularBoolField(value: &self.match) }()
+      case 7: try { try decoder.decodeSingularUInt64Field(value: &self.value) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.and != false {
+      try visitor.visitSingularBoolField(value: self.and, fieldNumber: 1)
+    }
+    if self.less != false {
+      try visitor.visitSingularBoolField(value: self.less, fieldNumber: 2)
+    }
+    if self.greater != false {
+      try visitor.visitSingularBoolField(value: self.greater, fieldNumber: 3)
+    }
+    if self.equal != false {
+      try visitor.visitSingularBoolField(value: self.equal, fieldNumber: 4)
+    }
+    if self.not != false {
+      try visitor.visitSingularBoolField(value: self.not, fieldNumber: 5)
+    }
+    if self.match != false {
+      try visitor.visitSingularBoolField(value: self.match, fieldNumber: 6)
+    }
+    if self.value != 0 {
+      try visitor.visitSingularUInt64Field(value: self.value, fieldNumber: 7)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: NLFlowOperation, rhs: NLFlowOperation) -> Bool {
+    if lhs.and != rhs.and {return false}
+    if lhs.less != rhs.less {return false}
+    if lhs.greater != rhs.greater {return false}
+    if lhs.equal != rhs.equal {return false}
+    if lhs.not != rhs.not {return false}
+    if lhs.match != rhs.match {return false}
+    if lhs.value != rhs.value {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension NLFlowAction: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".FlowAction"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}rate_bytes\0\u{3}rate_packets\0\u{1}dscp\0\u{1}sample\0\u{1}terminal\0\u{1}redirect\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try {
+        var v: Float?
+        try decoder.decodeSingularFloatField(value: &v)
+        if let v = v {
+          if self.action != nil {try decoder.handleConflictingOneOf()}
+          self.action = .rateBytes(v)
+        }
+      }()
+      case 2: try {
+        var v: Float?
+        try decoder.decodeSingularFloatField(value: &v)
+        if let v = v {
+          if self.action != nil {try decoder.handleConflictingOneOf()}
+          self.action = .ratePackets(v)
+        }
+      }()
+      case 3: try {
+        var v: UInt32?
+        try decoder.decodeSingularUInt32Field(value: &v)
+        if let v = v {
+          if self.action != nil {try decoder.handleConflictingOneOf()}
+          self.action = .dscp(v)
+        }
+      }()
+      case 4: try {
+        var v: Bool?
+        try decoder.decodeSingularBoolField(value: &v)
+        if let v = v {
+          if self.action != nil {try decoder.handleConflictingOneOf()}
+          self.action = .sample(v)
+        }
+      }()
+      case 5: try {
+        var v: Bool?
+        try decoder.decodeSingularBoolField(value: &v)
+        if let v = v {
+          if self.action != nil {try decoder.handleConflictingOneOf()}
+          self.action = .terminal(v)
+        }
+      }()
+      case 6: try {
+        var v: Data?
+        try decoder.decodeSingularBytesField(value: &v)
+        if let v = v {
+          if self.action != nil {try decoder.handleConflictingOneOf()}
+          self.action = .redirect(v)
+        }
+      }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    switch self.action {
+    case .rateBytes?: try {
+      guard case .rateBytes(let v)? = self.action else { preconditionFailure() }
+      try visitor.visitSingularFloatField(value: v, fieldNumber: 1)
+    }()
+    case .ratePackets?: try {
+      guard case .ratePackets(let v)? = self.action else { preconditionFailure() }
+      try visitor.visitSingularFloatField(value: v, fieldNumber: 2)
+    }()
+    case .dscp?: try {
+      guard case .dscp(let v)? = self.action else { preconditionFailure() }
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 3)
+    }()
+    case .sample?: try {
+      guard case .sample(let v)? = self.action else { preconditionFailure() }
+      try visitor.visitSingularBoolField(value: v, fieldNumber: 4)
+    }()
+    case .terminal?: try {
+      guard case .terminal(let v)? = self.action else { preconditionFailure() }
+      try visitor.visitSingularBoolField(value: v, fieldNumber: 5)
+    }()
+    case .redirect?: try {
+      guard case .redirect(let v)? = self.action else { preconditionFailure() }
+      try visitor.visitSingularBytesField(value: v, fieldNumber: 6)
+    }()
+    case nil: break
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: NLFlowAction, rhs: NLFlowAction) -> Bool {
+    if lhs.action != rhs.action {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -5223,12 +8728,12 @@ nonisolated extension NLQuery: SwiftProtobuf.Message, SwiftProtobuf._MessageImpl
 }
 
 nonisolated extension NLQuery.Kind: SwiftProtobuf._ProtoNameProviding {
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0ROUTES\0\u{1}BGP\0\u{1}NEIGHBORS\0\u{1}LINKS\0\u{1}EXPLAIN\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0ROUTES\0\u{1}BGP\0\u{1}NEIGHBORS\0\u{1}LINKS\0\u{1}EXPLAIN\0\u{1}NAT\0\u{1}CONNTRACK\0\u{1}QOS\0\u{1}FLOWSPEC\0\u{1}DRIFT\0\u{1}FILTER\0")
 }
 
 nonisolated extension NLQueryReply: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".QueryReply"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}error\0\u{1}routes\0\u{1}bgp\0\u{1}neighbors\0\u{1}links\0\u{1}explanation\0\u{1}total\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}error\0\u{1}routes\0\u{1}bgp\0\u{1}neighbors\0\u{1}links\0\u{1}explanation\0\u{1}total\0\u{1}rules\0\u{1}connections\0\u{1}qos\0\u{3}flow_specs\0\u{1}drift\0\u{3}connection_limit\0")
 
   fileprivate class _StorageClass {
     var _error: String = String()
@@ -5238,6 +8743,12 @@ nonisolated extension NLQueryReply: SwiftProtobuf.Message, SwiftProtobuf._Messag
     var _links: [NLLinkState] = []
     var _explanation: NLExplanation? = nil
     var _total: UInt64 = 0
+    var _rules: [NLRuleState] = []
+    var _connections: [NLConnection] = []
+    var _qos: [NLInterfaceQoS] = []
+    var _flowSpecs: [NLFlowSpecRoute] = []
+    var _drift: NLDriftReport? = nil
+    var _connectionLimit: UInt64 = 0
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -5255,6 +8766,12 @@ nonisolated extension NLQueryReply: SwiftProtobuf.Message, SwiftProtobuf._Messag
       _links = source._links
       _explanation = source._explanation
       _total = source._total
+      _rules = source._rules
+      _connections = source._connections
+      _qos = source._qos
+      _flowSpecs = source._flowSpecs
+      _drift = source._drift
+      _connectionLimit = source._connectionLimit
     }
   }
 
@@ -5280,6 +8797,12 @@ nonisolated extension NLQueryReply: SwiftProtobuf.Message, SwiftProtobuf._Messag
         case 5: try { try decoder.decodeRepeatedMessageField(value: &_storage._links) }()
         case 6: try { try decoder.decodeSingularMessageField(value: &_storage._explanation) }()
         case 7: try { try decoder.decodeSingularUInt64Field(value: &_storage._total) }()
+        case 8: try { try decoder.decodeRepeatedMessageField(value: &_storage._rules) }()
+        case 9: try { try decoder.decodeRepeatedMessageField(value: &_storage._connections) }()
+        case 10: try { try decoder.decodeRepeatedMessageField(value: &_storage._qos) }()
+        case 11: try { try decoder.decodeRepeatedMessageField(value: &_storage._flowSpecs) }()
+        case 12: try { try decoder.decodeSingularMessageField(value: &_storage._drift) }()
+        case 13: try { try decoder.decodeSingularUInt64Field(value: &_storage._connectionLimit) }()
         default: break
         }
       }
@@ -5313,6 +8836,24 @@ nonisolated extension NLQueryReply: SwiftProtobuf.Message, SwiftProtobuf._Messag
       if _storage._total != 0 {
         try visitor.visitSingularUInt64Field(value: _storage._total, fieldNumber: 7)
       }
+      if !_storage._rules.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._rules, fieldNumber: 8)
+      }
+      if !_storage._connections.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._connections, fieldNumber: 9)
+      }
+      if !_storage._qos.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._qos, fieldNumber: 10)
+      }
+      if !_storage._flowSpecs.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._flowSpecs, fieldNumber: 11)
+      }
+      try { if let v = _storage._drift {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 12)
+      } }()
+      if _storage._connectionLimit != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._connectionLimit, fieldNumber: 13)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -5329,10 +8870,578 @@ nonisolated extension NLQueryReply: SwiftProtobuf.Message, SwiftProtobuf._Messag
         if _storage._links != rhs_storage._links {return false}
         if _storage._explanation != rhs_storage._explanation {return false}
         if _storage._total != rhs_storage._total {return false}
+        if _storage._rules != rhs_storage._rules {return false}
+        if _storage._connections != rhs_storage._connections {return false}
+        if _storage._qos != rhs_storage._qos {return false}
+        if _storage._flowSpecs != rhs_storage._flowSpecs {return false}
+        if _storage._drift != rhs_storage._drift {return false}
+        if _storage._connectionLimit != rhs_storage._connectionLimit {return false}
         return true
       }
       if !storagesAreEqual {return false}
     }
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension NLRuleState: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".RuleState"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}chain\0\u{1}text\0\u{1}packets\0\u{1}bytes\0\u{1}handle\0\u{1}place\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.chain) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.text) }()
+      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.packets) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.bytes) }()
+      case 5: try { try decoder.decodeSingularUInt64Field(value: &self.handle) }()
+      case 6: try { try decoder.decodeSingularStringField(value: &self.place) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.chain.isEmpty {
+      try visitor.visitSingularStringField(value: self.chain, fieldNumber: 1)
+    }
+    if !self.text.isEmpty {
+      try visitor.visitSingularStringField(value: self.text, fieldNumber: 2)
+    }
+    if self.packets != 0 {
+      try visitor.visitSingularUInt64Field(value: self.packets, fieldNumber: 3)
+    }
+    if self.bytes != 0 {
+      try visitor.visitSingularUInt64Field(value: self.bytes, fieldNumber: 4)
+    }
+    if self.handle != 0 {
+      try visitor.visitSingularUInt64Field(value: self.handle, fieldNumber: 5)
+    }
+    if !self.place.isEmpty {
+      try visitor.visitSingularStringField(value: self.place, fieldNumber: 6)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: NLRuleState, rhs: NLRuleState) -> Bool {
+    if lhs.chain != rhs.chain {return false}
+    if lhs.text != rhs.text {return false}
+    if lhs.packets != rhs.packets {return false}
+    if lhs.bytes != rhs.bytes {return false}
+    if lhs.handle != rhs.handle {return false}
+    if lhs.place != rhs.place {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension NLConnection: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".Connection"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}protocol\0\u{1}state\0\u{1}status\0\u{1}original\0\u{1}reply\0\u{3}original_packets\0\u{3}original_bytes\0\u{3}reply_packets\0\u{3}reply_bytes\0\u{1}timeout\0\u{1}zone\0\u{1}mark\0\u{1}id\0")
+
+  fileprivate class _StorageClass {
+    var _protocol: UInt32 = 0
+    var _state: String = String()
+    var _status: [String] = []
+    var _original: NLTuple? = nil
+    var _reply: NLTuple? = nil
+    var _originalPackets: UInt64 = 0
+    var _originalBytes: UInt64 = 0
+    var _replyPackets: UInt64 = 0
+    var _replyBytes: UInt64 = 0
+    var _timeout: UInt32 = 0
+    var _zone: UInt32 = 0
+    var _mark: UInt32 = 0
+    var _id: UInt32 = 0
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _protocol = source._protocol
+      _state = source._state
+      _status = source._status
+      _original = source._original
+      _reply = source._reply
+      _originalPackets = source._originalPackets
+      _originalBytes = source._originalBytes
+      _replyPackets = source._replyPackets
+      _replyBytes = source._replyBytes
+      _timeout = source._timeout
+      _zone = source._zone
+      _mark = source._mark
+      _id = source._id
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularUInt32Field(value: &_storage._protocol) }()
+        case 2: try { try decoder.decodeSingularStringField(value: &_storage._state) }()
+        case 3: try { try decoder.decodeRepeatedStringField(value: &_storage._status) }()
+        case 4: try { try decoder.decodeSingularMessageField(value: &_storage._original) }()
+        case 5: try { try decoder.decodeSingularMessageField(value: &_storage._reply) }()
+        case 6: try { try decoder.decodeSingularUInt64Field(value: &_storage._originalPackets) }()
+        case 7: try { try decoder.decodeSingularUInt64Field(value: &_storage._originalBytes) }()
+        case 8: try { try decoder.decodeSingularUInt64Field(value: &_storage._replyPackets) }()
+        case 9: try { try decoder.decodeSingularUInt64Field(value: &_storage._replyBytes) }()
+        case 10: try { try decoder.decodeSingularUInt32Field(value: &_storage._timeout) }()
+        case 11: try { try decoder.decodeSingularUInt32Field(value: &_storage._zone) }()
+        case 12: try { try decoder.decodeSingularUInt32Field(value: &_storage._mark) }()
+        case 13: try { try decoder.decodeSingularUInt32Field(value: &_storage._id) }()
+        default: break
+        }
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every if/case branch local when no optimizations
+      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+      // https://github.com/apple/swift-protobuf/issues/1182
+      if _storage._protocol != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._protocol, fieldNumber: 1)
+      }
+      if !_storage._state.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._state, fieldNumber: 2)
+      }
+      if !_storage._status.isEmpty {
+        try visitor.visitRepeatedStringField(value: _storage._status, fieldNumber: 3)
+      }
+      try { if let v = _storage._original {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+      } }()
+      try { if let v = _storage._reply {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
+      } }()
+      if _storage._originalPackets != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._originalPackets, fieldNumber: 6)
+      }
+      if _storage._originalBytes != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._originalBytes, fieldNumber: 7)
+      }
+      if _storage._replyPackets != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._replyPackets, fieldNumber: 8)
+      }
+      if _storage._replyBytes != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._replyBytes, fieldNumber: 9)
+      }
+      if _storage._timeout != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._timeout, fieldNumber: 10)
+      }
+      if _storage._zone != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._zone, fieldNumber: 11)
+      }
+      if _storage._mark != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._mark, fieldNumber: 12)
+      }
+      if _storage._id != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._id, fieldNumber: 13)
+      }
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: NLConnection, rhs: NLConnection) -> Bool {
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._protocol != rhs_storage._protocol {return false}
+        if _storage._state != rhs_storage._state {return false}
+        if _storage._status != rhs_storage._status {return false}
+        if _storage._original != rhs_storage._original {return false}
+        if _storage._reply != rhs_storage._reply {return false}
+        if _storage._originalPackets != rhs_storage._originalPackets {return false}
+        if _storage._originalBytes != rhs_storage._originalBytes {return false}
+        if _storage._replyPackets != rhs_storage._replyPackets {return false}
+        if _storage._replyBytes != rhs_storage._replyBytes {return false}
+        if _storage._timeout != rhs_storage._timeout {return false}
+        if _storage._zone != rhs_storage._zone {return false}
+        if _storage._mark != rhs_storage._mark {return false}
+        if _storage._id != rhs_storage._id {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension NLTuple: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".Tuple"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}source\0\u{1}destination\0\u{3}port_source\0\u{3}port_destination\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.source) }()
+      case 2: try { try decoder.decodeSingularBytesField(value: &self.destination) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self.portSource) }()
+      case 4: try { try decoder.decodeSingularUInt32Field(value: &self.portDestination) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.source.isEmpty {
+      try visitor.visitSingularBytesField(value: self.source, fieldNumber: 1)
+    }
+    if !self.destination.isEmpty {
+      try visitor.visitSingularBytesField(value: self.destination, fieldNumber: 2)
+    }
+    if self.portSource != 0 {
+      try visitor.visitSingularUInt32Field(value: self.portSource, fieldNumber: 3)
+    }
+    if self.portDestination != 0 {
+      try visitor.visitSingularUInt32Field(value: self.portDestination, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: NLTuple, rhs: NLTuple) -> Bool {
+    if lhs.source != rhs.source {return false}
+    if lhs.destination != rhs.destination {return false}
+    if lhs.portSource != rhs.portSource {return false}
+    if lhs.portDestination != rhs.portDestination {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension NLInterfaceQoS: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".InterfaceQoS"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}interface\0\u{1}qdiscs\0\u{1}classes\0\u{1}policers\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.interface) }()
+      case 2: try { try decoder.decodeRepeatedMessageField(value: &self.qdiscs) }()
+      case 3: try { try decoder.decodeRepeatedMessageField(value: &self.classes) }()
+      case 4: try { try decoder.decodeRepeatedMessageField(value: &self.policers) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.interface.isEmpty {
+      try visitor.visitSingularStringField(value: self.interface, fieldNumber: 1)
+    }
+    if !self.qdiscs.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.qdiscs, fieldNumber: 2)
+    }
+    if !self.classes.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.classes, fieldNumber: 3)
+    }
+    if !self.policers.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.policers, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: NLInterfaceQoS, rhs: NLInterfaceQoS) -> Bool {
+    if lhs.interface != rhs.interface {return false}
+    if lhs.qdiscs != rhs.qdiscs {return false}
+    if lhs.classes != rhs.classes {return false}
+    if lhs.policers != rhs.policers {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension NLQdiscState: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".QdiscState"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}kind\0\u{1}handle\0\u{1}parent\0\u{1}text\0\u{1}counters\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.kind) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.handle) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.parent) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.text) }()
+      case 5: try { try decoder.decodeSingularMessageField(value: &self._counters) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.kind.isEmpty {
+      try visitor.visitSingularStringField(value: self.kind, fieldNumber: 1)
+    }
+    if !self.handle.isEmpty {
+      try visitor.visitSingularStringField(value: self.handle, fieldNumber: 2)
+    }
+    if !self.parent.isEmpty {
+      try visitor.visitSingularStringField(value: self.parent, fieldNumber: 3)
+    }
+    if !self.text.isEmpty {
+      try visitor.visitSingularStringField(value: self.text, fieldNumber: 4)
+    }
+    try { if let v = self._counters {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: NLQdiscState, rhs: NLQdiscState) -> Bool {
+    if lhs.kind != rhs.kind {return false}
+    if lhs.handle != rhs.handle {return false}
+    if lhs.parent != rhs.parent {return false}
+    if lhs.text != rhs.text {return false}
+    if lhs._counters != rhs._counters {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension NLClassState: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".ClassState"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}handle\0\u{1}parent\0\u{1}name\0\u{1}rate\0\u{1}ceil\0\u{1}burst\0\u{1}priority\0\u{1}counters\0\u{1}lends\0\u{1}borrows\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.handle) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.parent) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.name) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.rate) }()
+      case 5: try { try decoder.decodeSingularUInt64Field(value: &self.ceil) }()
+      case 6: try { try decoder.decodeSingularUInt32Field(value: &self.burst) }()
+      case 7: try { try decoder.decodeSingularUInt32Field(value: &self.priority) }()
+      case 8: try { try decoder.decodeSingularMessageField(value: &self._counters) }()
+      case 9: try { try decoder.decodeSingularUInt64Field(value: &self.lends) }()
+      case 10: try { try decoder.decodeSingularUInt64Field(value: &self.borrows) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.handle.isEmpty {
+      try visitor.visitSingularStringField(value: self.handle, fieldNumber: 1)
+    }
+    if !self.parent.isEmpty {
+      try visitor.visitSingularStringField(value: self.parent, fieldNumber: 2)
+    }
+    if !self.name.isEmpty {
+      try visitor.visitSingularStringField(value: self.name, fieldNumber: 3)
+    }
+    if self.rate != 0 {
+      try visitor.visitSingularUInt64Field(value: self.rate, fieldNumber: 4)
+    }
+    if self.ceil != 0 {
+      try visitor.visitSingularUInt64Field(value: self.ceil, fieldNumber: 5)
+    }
+    if self.burst != 0 {
+      try visitor.visitSingularUInt32Field(value: self.burst, fieldNumber: 6)
+    }
+    if self.priority != 0 {
+      try visitor.visitSingularUInt32Field(value: self.priority, fieldNumber: 7)
+    }
+    try { if let v = self._counters {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
+    } }()
+    if self.lends != 0 {
+      try visitor.visitSingularUInt64Field(value: self.lends, fieldNumber: 9)
+    }
+    if self.borrows != 0 {
+      try visitor.visitSingularUInt64Field(value: self.borrows, fieldNumber: 10)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: NLClassState, rhs: NLClassState) -> Bool {
+    if lhs.handle != rhs.handle {return false}
+    if lhs.parent != rhs.parent {return false}
+    if lhs.name != rhs.name {return false}
+    if lhs.rate != rhs.rate {return false}
+    if lhs.ceil != rhs.ceil {return false}
+    if lhs.burst != rhs.burst {return false}
+    if lhs.priority != rhs.priority {return false}
+    if lhs._counters != rhs._counters {return false}
+    if lhs.lends != rhs.lends {return false}
+    if lhs.borrows != rhs.borrows {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension NLCounters: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".Counters"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}bytes\0\u{1}packets\0\u{1}drops\0\u{1}overlimits\0\u{3}backlog_bytes\0\u{3}backlog_packets\0\u{1}requeues\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.bytes) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.packets) }()
+      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.drops) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.overlimits) }()
+      case 5: try { try decoder.decodeSingularUInt64Field(value: &self.backlogBytes) }()
+      case 6: try { try decoder.decodeSingularUInt64Field(value: &self.backlogPackets) }()
+      case 7: try { try decoder.decodeSingularUInt64Field(value: &self.requeues) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.bytes != 0 {
+      try visitor.visitSingularUInt64Field(value: self.bytes, fieldNumber: 1)
+    }
+    if self.packets != 0 {
+      try visitor.visitSingularUInt64Field(value: self.packets, fieldNumber: 2)
+    }
+    if self.drops != 0 {
+      try visitor.visitSingularUInt64Field(value: self.drops, fieldNumber: 3)
+    }
+    if self.overlimits != 0 {
+      try visitor.visitSingularUInt64Field(value: self.overlimits, fieldNumber: 4)
+    }
+    if self.backlogBytes != 0 {
+      try visitor.visitSingularUInt64Field(value: self.backlogBytes, fieldNumber: 5)
+    }
+    if self.backlogPackets != 0 {
+      try visitor.visitSingularUInt64Field(value: self.backlogPackets, fieldNumber: 6)
+    }
+    if self.requeues != 0 {
+      try visitor.visitSingularUInt64Field(value: self.requeues, fieldNumber: 7)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: NLCounters, rhs: NLCounters) -> Bool {
+    if lhs.bytes != rhs.bytes {return false}
+    if lhs.packets != rhs.packets {return false}
+    if lhs.drops != rhs.drops {return false}
+    if lhs.overlimits != rhs.overlimits {return false}
+    if lhs.backlogBytes != rhs.backlogBytes {return false}
+    if lhs.backlogPackets != rhs.backlogPackets {return false}
+    if lhs.requeues != rhs.requeues {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension NLFlowSpecRoute: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".FlowSpecRoute"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}family\0\u{1}text\0\u{1}neighbor\0\u{1}active\0\u{3}inactive_because\0\u{1}actions\0\u{1}packets\0\u{1}bytes\0\u{3}as_path\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularEnumField(value: &self.family) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.text) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.neighbor) }()
+      case 4: try { try decoder.decodeSingularBoolField(value: &self.active) }()
+      case 5: try { try decoder.decodeSingularStringField(value: &self.inactiveBecause) }()
+      case 6: try { try decoder.decodeRepeatedStringField(value: &self.actions) }()
+      case 7: try { try decoder.decodeSingularUInt64Field(value: &self.packets) }()
+      case 8: try { try decoder.decodeSingularUInt64Field(value: &self.bytes) }()
+      case 9: try { try decoder.decodeRepeatedMessageField(value: &self.asPath) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.family != .none {
+      try visitor.visitSingularEnumField(value: self.family, fieldNumber: 1)
+    }
+    if !self.text.isEmpty {
+      try visitor.visitSingularStringField(value: self.text, fieldNumber: 2)
+    }
+    if !self.neighbor.isEmpty {
+      try visitor.visitSingularStringField(value: self.neighbor, fieldNumber: 3)
+    }
+    if self.active != false {
+      try visitor.visitSingularBoolField(value: self.active, fieldNumber: 4)
+    }
+    if !self.inactiveBecause.isEmpty {
+      try visitor.visitSingularStringField(value: self.inactiveBecause, fieldNumber: 5)
+    }
+    if !self.actions.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.actions, fieldNumber: 6)
+    }
+    if self.packets != 0 {
+      try visitor.visitSingularUInt64Field(value: self.packets, fieldNumber: 7)
+    }
+    if self.bytes != 0 {
+      try visitor.visitSingularUInt64Field(value: self.bytes, fieldNumber: 8)
+    }
+    if !self.asPath.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.asPath, fieldNumber: 9)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: NLFlowSpecRoute, rhs: NLFlowSpecRoute) -> Bool {
+    if lhs.family != rhs.family {return false}
+    if lhs.text != rhs.text {return false}
+    if lhs.neighbor != rhs.neighbor {return false}
+    if lhs.active != rhs.active {return false}
+    if lhs.inactiveBecause != rhs.inactiveBecause {return false}
+    if lhs.actions != rhs.actions {return false}
+    if lhs.packets != rhs.packets {return false}
+    if lhs.bytes != rhs.bytes {return false}
+    if lhs.asPath != rhs.asPath {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -5766,7 +9875,7 @@ nonisolated extension NLComparison: SwiftProtobuf.Message, SwiftProtobuf._Messag
 
 nonisolated extension NLMachinePlan: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".MachinePlan"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}lab\0\u{3}base_directory\0\u{1}nodes\0\u{1}links\0\u{1}hosts\0\u{1}environment\0\u{1}machine\0\u{1}programs\0\u{1}topology\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}lab\0\u{3}base_directory\0\u{1}nodes\0\u{1}links\0\u{1}hosts\0\u{1}environment\0\u{1}machine\0\u{1}programs\0\u{1}topology\0\u{3}api_port\0\u{1}file\0\u{1}author\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -5783,6 +9892,9 @@ nonisolated extension NLMachinePlan: SwiftProtobuf.Message, SwiftProtobuf._Messa
       case 7: try { try decoder.decodeSingularStringField(value: &self.machine) }()
       case 8: try { try decoder.decodeSingularStringField(value: &self.programs) }()
       case 9: try { try decoder.decodeSingularStringField(value: &self.topology) }()
+      case 10: try { try decoder.decodeSingularUInt32Field(value: &self.apiPort) }()
+      case 11: try { try decoder.decodeSingularStringField(value: &self.file) }()
+      case 12: try { try decoder.decodeSingularStringField(value: &self.author) }()
       default: break
       }
     }
@@ -5816,6 +9928,15 @@ nonisolated extension NLMachinePlan: SwiftProtobuf.Message, SwiftProtobuf._Messa
     if !self.topology.isEmpty {
       try visitor.visitSingularStringField(value: self.topology, fieldNumber: 9)
     }
+    if self.apiPort != 0 {
+      try visitor.visitSingularUInt32Field(value: self.apiPort, fieldNumber: 10)
+    }
+    if !self.file.isEmpty {
+      try visitor.visitSingularStringField(value: self.file, fieldNumber: 11)
+    }
+    if !self.author.isEmpty {
+      try visitor.visitSingularStringField(value: self.author, fieldNumber: 12)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -5829,6 +9950,9 @@ nonisolated extension NLMachinePlan: SwiftProtobuf.Message, SwiftProtobuf._Messa
     if lhs.machine != rhs.machine {return false}
     if lhs.programs != rhs.programs {return false}
     if lhs.topology != rhs.topology {return false}
+    if lhs.apiPort != rhs.apiPort {return false}
+    if lhs.file != rhs.file {return false}
+    if lhs.author != rhs.author {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -5836,7 +9960,7 @@ nonisolated extension NLMachinePlan: SwiftProtobuf.Message, SwiftProtobuf._Messa
 
 nonisolated extension NLNodePlan: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".NodePlan"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}kind\0\u{1}loopbacks\0\u{1}sysctls\0\u{1}environment\0\u{1}exec\0\u{1}commands\0\u{1}daemon\0\u{1}agent\0\u{1}listener\0\u{1}routes\0\u{1}forwarding\0\u{1}labels\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}kind\0\u{1}loopbacks\0\u{1}sysctls\0\u{1}environment\0\u{1}exec\0\u{1}commands\0\u{1}daemon\0\u{1}agent\0\u{1}listener\0\u{1}routes\0\u{1}forwarding\0\u{1}labels\0\u{1}publish\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -5857,6 +9981,7 @@ nonisolated extension NLNodePlan: SwiftProtobuf.Message, SwiftProtobuf._MessageI
       case 11: try { try decoder.decodeRepeatedMessageField(value: &self.routes) }()
       case 12: try { try decoder.decodeSingularBoolField(value: &self.forwarding) }()
       case 13: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: &self.labels) }()
+      case 14: try { try decoder.decodeRepeatedMessageField(value: &self.publish) }()
       default: break
       }
     }
@@ -5906,6 +10031,9 @@ nonisolated extension NLNodePlan: SwiftProtobuf.Message, SwiftProtobuf._MessageI
     if !self.labels.isEmpty {
       try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: self.labels, fieldNumber: 13)
     }
+    if !self.publish.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.publish, fieldNumber: 14)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -5923,6 +10051,42 @@ nonisolated extension NLNodePlan: SwiftProtobuf.Message, SwiftProtobuf._MessageI
     if lhs.routes != rhs.routes {return false}
     if lhs.forwarding != rhs.forwarding {return false}
     if lhs.labels != rhs.labels {return false}
+    if lhs.publish != rhs.publish {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension NLPublished: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".Published"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}outer\0\u{1}inner\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.outer) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.inner) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.outer != 0 {
+      try visitor.visitSingularUInt32Field(value: self.outer, fieldNumber: 1)
+    }
+    if self.inner != 0 {
+      try visitor.visitSingularUInt32Field(value: self.inner, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: NLPublished, rhs: NLPublished) -> Bool {
+    if lhs.outer != rhs.outer {return false}
+    if lhs.inner != rhs.inner {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -6263,7 +10427,7 @@ nonisolated extension NLAgentlessLink: SwiftProtobuf.Message, SwiftProtobuf._Mes
 
 nonisolated extension NLMachineCommand: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".MachineCommand"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}link_admin\0\u{1}kill\0\u{3}start_probe\0\u{1}stop\0\u{1}run\0\u{1}power\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}link_admin\0\u{1}kill\0\u{3}start_probe\0\u{1}stop\0\u{1}run\0\u{1}power\0\u{3}start_agent\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -6349,6 +10513,19 @@ nonisolated extension NLMachineCommand: SwiftProtobuf.Message, SwiftProtobuf._Me
           self.command = .power(v)
         }
       }()
+      case 7: try {
+        var v: NLStartAgent?
+        var hadOneofValue = false
+        if let current = self.command {
+          hadOneofValue = true
+          if case .startAgent(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.command = .startAgent(v)
+        }
+      }()
       default: break
       }
     }
@@ -6384,6 +10561,10 @@ nonisolated extension NLMachineCommand: SwiftProtobuf.Message, SwiftProtobuf._Me
       guard case .power(let v)? = self.command else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 6)
     }()
+    case .startAgent?: try {
+      guard case .startAgent(let v)? = self.command else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 7)
+    }()
     case nil: break
     }
     try unknownFields.traverse(visitor: &visitor)
@@ -6391,6 +10572,36 @@ nonisolated extension NLMachineCommand: SwiftProtobuf.Message, SwiftProtobuf._Me
 
   public static func ==(lhs: NLMachineCommand, rhs: NLMachineCommand) -> Bool {
     if lhs.command != rhs.command {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension NLStartAgent: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".StartAgent"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}node\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.node) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.node.isEmpty {
+      try visitor.visitSingularStringField(value: self.node, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: NLStartAgent, rhs: NLStartAgent) -> Bool {
+    if lhs.node != rhs.node {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -7194,7 +11405,7 @@ nonisolated extension NLProbeNode: SwiftProtobuf.Message, SwiftProtobuf._Message
 
 nonisolated extension NLTraceReply: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".TraceReply"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}error\0\u{1}reachable\0\u{1}forward\0\u{1}return\0\u{1}symmetric\0\u{1}complete\0\u{3}incomplete_because\0\u{3}undecided_because\0\u{1}capture\0\u{3}icmp_errors\0\u{1}source\0\u{1}destination\0\u{1}port\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}error\0\u{1}reachable\0\u{1}forward\0\u{1}return\0\u{1}symmetric\0\u{1}complete\0\u{3}incomplete_because\0\u{3}undecided_because\0\u{1}capture\0\u{3}icmp_errors\0\u{1}source\0\u{1}destination\0\u{1}port\0\u{1}notes\0")
 
   fileprivate class _StorageClass {
     var _error: String = String()
@@ -7206,6 +11417,7 @@ nonisolated extension NLTraceReply: SwiftProtobuf.Message, SwiftProtobuf._Messag
     var _incompleteBecause: String = String()
     var _undecidedBecause: String = String()
     var _capture: String = String()
+    var _notes: [String] = []
     var _icmpErrors: [String] = []
     var _source: Data = Data()
     var _destination: Data = Data()
@@ -7229,6 +11441,7 @@ nonisolated extension NLTraceReply: SwiftProtobuf.Message, SwiftProtobuf._Messag
       _incompleteBecause = source._incompleteBecause
       _undecidedBecause = source._undecidedBecause
       _capture = source._capture
+      _notes = source._notes
       _icmpErrors = source._icmpErrors
       _source = source._source
       _destination = source._destination
@@ -7264,6 +11477,7 @@ nonisolated extension NLTraceReply: SwiftProtobuf.Message, SwiftProtobuf._Messag
         case 11: try { try decoder.decodeSingularBytesField(value: &_storage._source) }()
         case 12: try { try decoder.decodeSingularBytesField(value: &_storage._destination) }()
         case 13: try { try decoder.decodeSingularUInt32Field(value: &_storage._port) }()
+        case 14: try { try decoder.decodeRepeatedStringField(value: &_storage._notes) }()
         default: break
         }
       }
@@ -7315,6 +11529,9 @@ nonisolated extension NLTraceReply: SwiftProtobuf.Message, SwiftProtobuf._Messag
       if _storage._port != 0 {
         try visitor.visitSingularUInt32Field(value: _storage._port, fieldNumber: 13)
       }
+      if !_storage._notes.isEmpty {
+        try visitor.visitRepeatedStringField(value: _storage._notes, fieldNumber: 14)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -7333,6 +11550,7 @@ nonisolated extension NLTraceReply: SwiftProtobuf.Message, SwiftProtobuf._Messag
         if _storage._incompleteBecause != rhs_storage._incompleteBecause {return false}
         if _storage._undecidedBecause != rhs_storage._undecidedBecause {return false}
         if _storage._capture != rhs_storage._capture {return false}
+        if _storage._notes != rhs_storage._notes {return false}
         if _storage._icmpErrors != rhs_storage._icmpErrors {return false}
         if _storage._source != rhs_storage._source {return false}
         if _storage._destination != rhs_storage._destination {return false}
@@ -7348,6 +11566,282 @@ nonisolated extension NLTraceReply: SwiftProtobuf.Message, SwiftProtobuf._Messag
 
 nonisolated extension NLTraceReply.Verdict: SwiftProtobuf._ProtoNameProviding {
   public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0UNDECIDED\0\u{1}YES\0\u{1}NO\0\u{1}NOT_APPLICABLE\0")
+}
+
+nonisolated extension NLRateRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".RateRequest"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}flow\0\u{3}duration_ms\0\u{1}rate\0\u{1}payload\0\u{1}dscp\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._flow) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.durationMs) }()
+      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.rate) }()
+      case 4: try { try decoder.decodeSingularUInt32Field(value: &self.payload) }()
+      case 5: try { try decoder.decodeSingularUInt32Field(value: &self.dscp) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._flow {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
+    if self.durationMs != 0 {
+      try visitor.visitSingularUInt32Field(value: self.durationMs, fieldNumber: 2)
+    }
+    if self.rate != 0 {
+      try visitor.visitSingularUInt64Field(value: self.rate, fieldNumber: 3)
+    }
+    if self.payload != 0 {
+      try visitor.visitSingularUInt32Field(value: self.payload, fieldNumber: 4)
+    }
+    if self.dscp != 0 {
+      try visitor.visitSingularUInt32Field(value: self.dscp, fieldNumber: 5)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: NLRateRequest, rhs: NLRateRequest) -> Bool {
+    if lhs._flow != rhs._flow {return false}
+    if lhs.durationMs != rhs.durationMs {return false}
+    if lhs.rate != rhs.rate {return false}
+    if lhs.payload != rhs.payload {return false}
+    if lhs.dscp != rhs.dscp {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension NLRateReply: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".RateReply"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}error\0\u{1}reachable\0\u{1}bytes\0\u{1}seconds\0\u{3}packets_sent\0\u{3}packets_received\0\u{1}retransmits\0\u{3}limited_by\0\u{1}because\0\u{1}place\0\u{1}intervals\0\u{3}delay_min_ms\0\u{3}delay_median_ms\0\u{3}delay_p99_ms\0\u{1}complete\0\u{3}undecided_because\0\u{1}capture\0")
+
+  fileprivate class _StorageClass {
+    var _error: String = String()
+    var _reachable: Bool = false
+    var _bytes: UInt64 = 0
+    var _seconds: Double = 0
+    var _packetsSent: UInt64 = 0
+    var _packetsReceived: UInt64 = 0
+    var _retransmits: UInt64 = 0
+    var _limitedBy: NLRateReply.LimitedBy = .unknown
+    var _because: String = String()
+    var _place: String = String()
+    var _intervals: [NLRateInterval] = []
+    var _delayMinMs: Double = 0
+    var _delayMedianMs: Double = 0
+    var _delayP99Ms: Double = 0
+    var _complete: Bool = false
+    var _undecidedBecause: String = String()
+    var _capture: String = String()
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _error = source._error
+      _reachable = source._reachable
+      _bytes = source._bytes
+      _seconds = source._seconds
+      _packetsSent = source._packetsSent
+      _packetsReceived = source._packetsReceived
+      _retransmits = source._retransmits
+      _limitedBy = source._limitedBy
+      _because = source._because
+      _place = source._place
+      _intervals = source._intervals
+      _delayMinMs = source._delayMinMs
+      _delayMedianMs = source._delayMedianMs
+      _delayP99Ms = source._delayP99Ms
+      _complete = source._complete
+      _undecidedBecause = source._undecidedBecause
+      _capture = source._capture
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularStringField(value: &_storage._error) }()
+        case 2: try { try decoder.decodeSingularBoolField(value: &_storage._reachable) }()
+        case 3: try { try decoder.decodeSingularUInt64Field(value: &_storage._bytes) }()
+        case 4: try { try decoder.decodeSingularDoubleField(value: &_storage._seconds) }()
+        case 5: try { try decoder.decodeSingularUInt64Field(value: &_storage._packetsSent) }()
+        case 6: try { try decoder.decodeSingularUInt64Field(value: &_storage._packetsReceived) }()
+        case 7: try { try decoder.decodeSingularUInt64Field(value: &_storage._retransmits) }()
+        case 8: try { try decoder.decodeSingularEnumField(value: &_storage._limitedBy) }()
+        case 9: try { try decoder.decodeSingularStringField(value: &_storage._because) }()
+        case 10: try { try decoder.decodeSingularStringField(value: &_storage._place) }()
+        case 11: try { try decoder.decodeRepeatedMessageField(value: &_storage._intervals) }()
+        case 12: try { try decoder.decodeSingularDoubleField(value: &_storage._delayMinMs) }()
+        case 13: try { try decoder.decodeSingularDoubleField(value: &_storage._delayMedianMs) }()
+        case 14: try { try decoder.decodeSingularDoubleField(value: &_storage._delayP99Ms) }()
+        case 15: try { try decoder.decodeSingularBoolField(value: &_storage._complete) }()
+        case 16: try { try decoder.decodeSingularStringField(value: &_storage._undecidedBecause) }()
+        case 17: try { try decoder.decodeSingularStringField(value: &_storage._capture) }()
+        default: break
+        }
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      if !_storage._error.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._error, fieldNumber: 1)
+      }
+      if _storage._reachable != false {
+        try visitor.visitSingularBoolField(value: _storage._reachable, fieldNumber: 2)
+      }
+      if _storage._bytes != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._bytes, fieldNumber: 3)
+      }
+      if _storage._seconds.bitPattern != 0 {
+        try visitor.visitSingularDoubleField(value: _storage._seconds, fieldNumber: 4)
+      }
+      if _storage._packetsSent != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._packetsSent, fieldNumber: 5)
+      }
+      if _storage._packetsReceived != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._packetsReceived, fieldNumber: 6)
+      }
+      if _storage._retransmits != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._retransmits, fieldNumber: 7)
+      }
+      if _storage._limitedBy != .unknown {
+        try visitor.visitSingularEnumField(value: _storage._limitedBy, fieldNumber: 8)
+      }
+      if !_storage._because.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._because, fieldNumber: 9)
+      }
+      if !_storage._place.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._place, fieldNumber: 10)
+      }
+      if !_storage._intervals.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._intervals, fieldNumber: 11)
+      }
+      if _storage._delayMinMs.bitPattern != 0 {
+        try visitor.visitSingularDoubleField(value: _storage._delayMinMs, fieldNumber: 12)
+      }
+      if _storage._delayMedianMs.bitPattern != 0 {
+        try visitor.visitSingularDoubleField(value: _storage._delayMedianMs, fieldNumber: 13)
+      }
+      if _storage._delayP99Ms.bitPattern != 0 {
+        try visitor.visitSingularDoubleField(value: _storage._delayP99Ms, fieldNumber: 14)
+      }
+      if _storage._complete != false {
+        try visitor.visitSingularBoolField(value: _storage._complete, fieldNumber: 15)
+      }
+      if !_storage._undecidedBecause.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._undecidedBecause, fieldNumber: 16)
+      }
+      if !_storage._capture.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._capture, fieldNumber: 17)
+      }
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: NLRateReply, rhs: NLRateReply) -> Bool {
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._error != rhs_storage._error {return false}
+        if _storage._reachable != rhs_storage._reachable {return false}
+        if _storage._bytes != rhs_storage._bytes {return false}
+        if _storage._seconds != rhs_storage._seconds {return false}
+        if _storage._packetsSent != rhs_storage._packetsSent {return false}
+        if _storage._packetsReceived != rhs_storage._packetsReceived {return false}
+        if _storage._retransmits != rhs_storage._retransmits {return false}
+        if _storage._limitedBy != rhs_storage._limitedBy {return false}
+        if _storage._because != rhs_storage._because {return false}
+        if _storage._place != rhs_storage._place {return false}
+        if _storage._intervals != rhs_storage._intervals {return false}
+        if _storage._delayMinMs != rhs_storage._delayMinMs {return false}
+        if _storage._delayMedianMs != rhs_storage._delayMedianMs {return false}
+        if _storage._delayP99Ms != rhs_storage._delayP99Ms {return false}
+        if _storage._complete != rhs_storage._complete {return false}
+        if _storage._undecidedBecause != rhs_storage._undecidedBecause {return false}
+        if _storage._capture != rhs_storage._capture {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension NLRateReply.LimitedBy: SwiftProtobuf._ProtoNameProviding {
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0UNKNOWN\0\u{1}NONE\0\u{1}SHAPING\0\u{1}POLICING\0")
+}
+
+nonisolated extension NLRateInterval: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".RateInterval"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}bytes\0\u{1}lost\0\u{3}delay_ms\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.bytes) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.lost) }()
+      case 3: try { try decoder.decodeSingularDoubleField(value: &self.delayMs) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.bytes != 0 {
+      try visitor.visitSingularUInt64Field(value: self.bytes, fieldNumber: 1)
+    }
+    if self.lost != 0 {
+      try visitor.visitSingularUInt64Field(value: self.lost, fieldNumber: 2)
+    }
+    if self.delayMs.bitPattern != 0 {
+      try visitor.visitSingularDoubleField(value: self.delayMs, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: NLRateInterval, rhs: NLRateInterval) -> Bool {
+    if lhs.bytes != rhs.bytes {return false}
+    if lhs.lost != rhs.lost {return false}
+    if lhs.delayMs != rhs.delayMs {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
 }
 
 nonisolated extension NLPathReport: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {

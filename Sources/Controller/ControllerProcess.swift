@@ -4,13 +4,14 @@ public import Logging
 public import NIOCore
 internal import NIOPosix
 internal import SwiftProtobuf
-internal import Topology
 
-/// What a controller process is made of: the files of a run directory, read once, and one event loop.
+/// What a controller process is made of: the files of a run directory and one event loop.
 public struct ControllerProcess: Sendable {
   public let controller: LabController
   public let loop: any EventLoop
   public let apiSocket: String
+  /// Where the token of the API's TCP listener stands, if there is one.
+  public let apiToken: String
 
   /// Why a run directory cannot be taken up. `up` has checked both files: something changed them since.
   public enum Failure: Error, CustomStringConvertible {
@@ -36,14 +37,9 @@ public struct ControllerProcess: Sendable {
     } catch {
       throw Failure.invalidPlan("\(error)")
     }
-    guard let text = FileManager.default.contents(atPath: run.topology) else { throw Failure.unreadable(run.topology) }
-    let parsed = TopologyFile.parse(
-      text: String(decoding: text, as: UTF8.self), file: run.topology, baseDirectory: plan.baseDirectory)
-    guard var lab = parsed.value else { throw Failure.invalidTopology(parsed.errors.map(\.description)) }
-    // `up --name` gives the lab another name than the file.
-    lab.name = plan.lab
     loop = MultiThreadedEventLoopGroup(numberOfThreads: 1).next()
     apiSocket = run.apiSocket
-    controller = LabController(lab: lab, plan: plan, run: run, loop: loop, logger: logger)
+    apiToken = run.path + "/api.token"
+    controller = try LabController(plan: plan, run: run, loop: loop, logger: logger)
   }
 }

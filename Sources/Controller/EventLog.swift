@@ -64,6 +64,11 @@ func rfc3339(nanoseconds: UInt64) -> String {
   return "\(date)T\(time).\(digits(Int64(nanoseconds % 1_000_000_000), 9))Z"
 }
 
+/// RFC 3339 in UTC with milliseconds.
+func rfc3339(milliseconds: Int64) -> String {
+  String(rfc3339(nanoseconds: UInt64(max(0, milliseconds)) * 1_000_000).dropLast(7)) + "Z"
+}
+
 /// Gregorian date of a day number, counting years from March so that the leap day is the last of its year.
 private func civilDate(daysSince1970 days: Int64) -> (year: Int64, month: Int64, day: Int64) {
   let shifted = days + 719_468

@@ -14,7 +14,13 @@ extension LabController {
       connections[old]?.close()
     }
     agents[hello.name] = Agent(connection: connection.id, applied: hello.applied)
+    if desired[hello.name] == nil, !isHeld {
+      state.startedAgents.insert(hello.name)
+      saveStateSoon()
+      computeDesired()
+    }
     disturb()
+    wakeAll(.agent)
     if adopting { connection.send(.sampleRequest(NLSampleRequest()), request: unawaited()) }
     reconcile(hello.name)
     refreshReadiness(hello.name)
@@ -81,50 +87,29 @@ extension LabController {
 
   // MARK: desired state
 
-  /// What every node should have while `outage` lasts, and which sessions must stand.
-  func computeDesired() {
-    let routes = intent.routeSets(during: outage)
-    for node in lab.nodes where node.hasAgent {
-      let speaker = desired[node.name].map(\.speaker) ?? intent.speakerConfig(of: node.name)
-      var digests: [String: UInt64] = [:]
-      if let speaker { digests["speaker"] = desired[node.name]?.digests["speaker"] ?? SentResource.digest(speaker) }
-      let own = routes[node.name] ?? desired[node.name]?.routes ?? NLRouteSet()
-      digests["routes"] = SentResource.digest(own)
-      desired[node.name] = DesiredNode(speaker: speaker, routes: own, digests: digests)
-    }
-    let expected = intent.expectedSessions(during: outage)
-    judge.sessions = Dictionary(grouping: expected, by: \.node)
-    judge.broken = Dictionary(grouping: intent.brokenSessions(during: outage), by: \.node)
-    hasDaemonSessions = expected.contains(where: \.isDaemon)
-    warnings = intent.warnings(during: outage)
-    for name in agents.keys { refreshReadiness(name) }
-  }
-
   /// Sends what a node has not got; nothing when it has it already.
   func reconcile(_ name: String) {
-    guard !adopting, let wanted = desired[name], let agent = agents[name] else { return }
+    guard !adopting, !isHeld, let wanted = desired[name], let agent = agents[name] else { return }
     for (type, digest) in wanted.digests.sorted(by: { $0.key < $1.key }) {
       let applied = agent.applied[type] ?? 0
-      var version = applied + 1
-      if let last = state.nodes[name]?[type], applied <= last.version {
-        version = last.digest == digest ? last.version : last.version + 1
-      }
+      let version = nextVersion(of: type, on: name, digest)
       let resource = SentResource(version: version, digest: digest)
       if state.nodes[name]?[type] != resource {
         state.nodes[name, default: [:]][type] = resource
         saveStateSoon()
       }
       guard let id = agent.connection, applied != version, agent.sent[type] != version else { continue }
-      var message = NLDesired()
-      message.version = version
-      if type == "speaker", let speaker = wanted.speaker {
-        message.speaker = speaker
-      } else {
-        message.routes = wanted.routes
-      }
+      guard let message = wanted.resource(type, version: version) else { continue }
       agents[name]?.sent[type] = version
       connections[id]?.send(.desired(message), request: unawaited())
     }
+  }
+
+  /// The version under which a node has, or is to get, what has this digest.
+  func nextVersion(of type: String, on name: String, _ digest: UInt64) -> UInt64 {
+    let applied = agents[name]?.applied[type] ?? 0
+    guard let last = state.nodes[name]?[type], applied <= last.version else { return applied + 1 }
+    return last.digest == digest ? last.version : last.version + 1
   }
 
   func endAdoption() {
@@ -158,6 +143,8 @@ extension LabController {
 
   /// Compares what is seen with what desired state was made for; a difference is repaired at once.
   func observeOutage() {
+    // A change under way was computed for the outage as it is; `endChange` looks again.
+    guard !isHeld else { return }
     var seen = Outage(links: state.faults.downLinks, nodes: stoppedNodes)
     if !downEnds.isEmpty || !seen.nodes.isEmpty {
       for (index, link) in lab.links.enumerated() {

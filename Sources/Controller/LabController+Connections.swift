@@ -3,6 +3,7 @@ internal import Intent
 internal import Logging
 internal import NIOCore
 internal import NorthboundAPI
+internal import Topology
 
 /// Streams from the lab's processes: who they are, what they say, when they go.
 extension LabController {
@@ -30,6 +31,7 @@ extension LabController {
     case (.node(let name), .ack(let ack)): acknowledged(ack, by: name)
     case (.node(let name), .sample(let sample)): sampled(sample, by: name)
     case (.node(let name), .event(let event)): happened(event, at: name)
+    case (.node(let name), .drift(let report)): drifted(report, on: name)
     case (.machine, .machineState(let state)): machineReported(state)
     case (.machine, .event(let event)): record(event, from: "")
     default: break
@@ -51,7 +53,8 @@ extension LabController {
       connection.send(.welcome(welcome))
       wakeAll(.probe)
     case .node:
-      guard agents[hello.name] != nil else {
+      // One that nobody expects was started for a change that an earlier controller was about to make.
+      guard agents[hello.name] != nil || lab.node(hello.name) != nil else {
         logger.warning("a process says it is node \(hello.name), which the lab has not")
         return connection.close()
       }

@@ -146,7 +146,7 @@ extension LabController {
   }
 
   /// What an API request can wait for.
-  enum Wait: Hashable, Sendable { case convergence, progress, events, probe }
+  enum Wait: Hashable, Sendable { case convergence, progress, events, probe, agent }
 
   func wait(for what: Wait, until deadline: Instant) async {
     nextWaiter += 1
@@ -185,4 +185,10 @@ extension LabController {
 
 extension Duration {
   var nanoseconds: Int64 { components.seconds * 1_000_000_000 + components.attoseconds / 1_000_000_000 }
+
+  /// "5 s", "300 ms"
+  var words: String {
+    let milliseconds = nanoseconds / 1_000_000
+    return milliseconds < 1000 ? "\(milliseconds) ms" : "\((milliseconds + 500) / 1000) s"
+  }
 }

@@ -14,7 +14,7 @@ extension LabController {
       controller: ControllerStatus(
         pid: controller?.outerPid ?? ProcessInfo.processInfo.processIdentifier, state: "running"),
       converged: tracker.converged, convergedBy: tracker.convergedBy, convergedAfterMs: convergedAfterMs,
-      notConverged: notConverged(limit: 100), version: 1, nodes: lab.nodes.map(nodeStatus),
+      notConverged: notConverged(limit: 100), version: UInt64(current.version), nodes: lab.nodes.map(nodeStatus),
       sessions: sessionStatuses(), links: lab.links.enumerated().map(linkStatus), warnings: warnings)
   }
 

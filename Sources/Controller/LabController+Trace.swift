@@ -10,13 +10,8 @@ internal import Topology
 extension LabController {
   /// Throws `APIError`: names that do not fit, no probe, a probe that could not start the flow.
   public func trace(_ query: TraceQuery) async throws -> Trace {
-    let from = try find(query.from)
     let proto = query.proto ?? "icmp"
-    let family = try query.family.map(Self.family)
-    let endpoints = try Endpoints(from: from, to: query.to, family: family, lab: lab, book: book)
-    guard innerPID(from.name) != nil else {
-      throw APIError(code: "unavailable", message: "\(from.name) does not run")
-    }
+    let endpoints = try endpoints(from: query.from, to: query.to, family: query.family)
     var request = try traceRequest(endpoints, proto: proto, query: query)
     request.pcap = try capturePath(endpoints, proto: proto, directory: query.directory)
     let answer = try await ask(
@@ -31,6 +26,17 @@ extension LabController {
     return trace
   }
 
+  /// Both ends of a flow; who sends must run.
+  func endpoints(from name: String, to: String, family: String?) throws -> Endpoints {
+    let from = try find(name)
+    let family = try family.map(Self.family)
+    let endpoints = try Endpoints(from: from, to: to, family: family, lab: lab, book: book)
+    guard innerPID(from.name) != nil else {
+      throw APIError(code: "unavailable", message: "\(from.name) does not run")
+    }
+    return endpoints
+  }
+
   private static func family(_ word: String) throws -> AddressFamily {
     switch word {
     case "ipv4": return .ipv4
@@ -39,7 +45,7 @@ extension LabController {
     }
   }
 
-  private func traceRequest(_ endpoints: Endpoints, proto: String, query: TraceQuery) throws -> NLTraceRequest {
+  func traceRequest(_ endpoints: Endpoints, proto: String, query: TraceQuery) throws -> NLTraceRequest {
     var request = NLTraceRequest()
     request.from = endpoints.from
     request.to = endpoints.to
@@ -132,7 +138,9 @@ extension LabController {
     CapturePointInfo(node: node, interface: "lo", ifindex: 1, pid: pid, description: "\(node):lo")
   }
 
-  private func capturePath(_ endpoints: Endpoints, proto: String, directory: String?) throws -> String {
+  func capturePath(
+    _ endpoints: Endpoints, proto: String, directory: String?, name: String = "trace"
+  ) throws -> String {
     let folder = directory ?? run.path + "/captures"
     guard folder.hasPrefix("/") else {
       throw APIError(code: "invalid", message: "directory is \(folder), expected an absolute path")
@@ -145,13 +153,13 @@ extension LabController {
     let to = endpoints.to.nonEmpty ?? endpoints.destination.description.replacing(":", with: "-")
     while true {
       nextCapture += 1
-      let path = "\(folder)/trace-\(endpoints.from)-\(to)-\(proto)-\(nextCapture).pcapng"
+      let path = "\(folder)/\(name)-\(endpoints.from)-\(to)-\(proto)-\(nextCapture).pcapng"
       if !FileManager.default.fileExists(atPath: path) { return path }
     }
   }
 
   /// Starts netloom-probe where none is connected.
-  private func probeConnection() async throws -> Connection.ID {
+  func probeConnection() async throws -> Connection.ID {
     if let probe { return probe }
     try await command(.startProbe(NLStartProbe()))
     let deadline = Instant.now + .seconds(5)

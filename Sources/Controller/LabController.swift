@@ -1,10 +1,10 @@
 // The brain of one lab: what the lab should be (topology), what it is (samples, events), and what to tell whom.
 //
-//   netloom-machine ──MachineState──►            ┌── Desired, SampleRequest, Query ──► netloom-node × n
+//   netloom-machine ──MachineState──►            ┌── Desired, Change, SampleRequest, Query ──► netloom-node × n
 //   netloom-node ──Hello, Ack, Sample, Event──►  │   MachineCommand ──► netloom-machine
-//   netloom-probe ──TraceReply──►  LabController ┴── TraceRequest ──► netloom-probe
+//   netloom-probe ──TraceReply──►  LabController ┴── TraceRequest, RateRequest ──► netloom-probe
 //                                      ▲
-//                                  Northbound (HTTP): status, converged, trace, faults, …
+//                                  Northbound (HTTP): status, converged, trace, faults, plan, apply, drift, …
 //
 // One actor owns all state and runs on one NIO event loop, the same that the connections live on: messages arrive in
 // order, without a task or a hop, and nothing is shared. Only the API's requests wait (continuations in `pending`).
@@ -13,7 +13,10 @@
 // refused; links that go down or up change the routes of the AS, and only the nodes whose routes changed hear of it.
 // When it converged is decided in ConvergenceTracker and ConvergenceJudge.
 //
-// It may crash at any time: nodes keep forwarding and keep their sessions. A new one reads the topology again and
+// What the lab should be has versions too, kept in VersionStore. A change goes from one to the next on all nodes or on
+// none (LabController+Commit); while nodes prepare and commit, everything else that would alter desired state waits.
+//
+// It may crash at any time: nodes keep forwarding and keep their sessions. A new one reads the version that stands and
 // `controller.state`, takes the nodes' applied versions from their Hello, waits until it has seen every link once and
 // only then compares what it wants with what it last sent. What it wants has usually not changed, and nothing is sent.
 //
@@ -28,7 +31,7 @@ internal import NIOPosix
 internal import NetTypes
 internal import NorthboundAPI
 internal import SwiftProtobuf
-public import Topology
+internal import Topology
 
 public actor LabController {
   typealias Instant = ContinuousClock.Instant
@@ -36,7 +39,7 @@ public actor LabController {
   let loop: any EventLoop
   let run: RunDirectory
   let logger: Logger
-  let intent: LabIntent
+  var intent: LabIntent
   let plan: NLMachinePlan
   let book: AddressBook
   let incarnation: UInt64
@@ -61,6 +64,19 @@ public actor LabController {
   var desired: [String: DesiredNode] = [:]
   var warnings: [String] = []
 
+  let limits: StepLimits
+  let store: VersionStore
+  /// The version that stands.
+  var current: StoredVersion
+  /// What an earlier controller left undone; told once.
+  let interrupted: StoredVersion?
+  /// One at a time.
+  var change: ChangeUnderWay?
+  /// Nodes prepare or commit: desired state is what it was, whatever is seen meanwhile.
+  var isHeld = false
+  var confirmation: Scheduled<Void>?
+  var counters = ChangeCounters()
+
   var judge = ConvergenceJudge()
   var tracker: ConvergenceTracker
   /// How often it converged, and the last time's answer for those who waited.
@@ -80,13 +96,21 @@ public actor LabController {
 
   public nonisolated var unownedExecutor: UnownedSerialExecutor { loop.executor.asUnownedSerialExecutor() }
 
-  /// The lab's controller on `loop`; reads `controller.state`, opens nothing yet.
-  public init(lab: ResolvedLab, plan: NLMachinePlan, run: RunDirectory, loop: any EventLoop, logger: Logger) {
+  /// The controller of the lab in `run`, on `loop`; reads `state.db` (or `topology.yaml`, the first time) and
+  /// `controller.state`, opens no socket yet.
+  public init(
+    plan: NLMachinePlan, run: RunDirectory, loop: any EventLoop, logger: Logger, limits: StepLimits = StepLimits()
+  ) throws {
+    self.limits = limits
     self.loop = loop
     self.run = run
     self.logger = logger
     self.plan = plan
-    intent = LabIntent(lab)
+    let versioned = try VersionedLab(run: run, plan: plan)
+    store = versioned.store
+    current = versioned.current
+    interrupted = versioned.interrupted
+    intent = LabIntent(versioned.lab)
     book = AddressBook(plan)
     incarnation = UInt64.random(in: 1...UInt64.max)
     let loaded = ControllerState.load(run.controllerState)
@@ -95,7 +119,9 @@ public actor LabController {
     adopting = loaded != nil
     outage = Outage(links: state.faults.downLinks, nodes: state.faults.killedNodes)
     tracker = ConvergenceTracker(now: .now)
-    for node in lab.nodes where node.hasAgent { agents[node.name] = Agent() }
+    for node in versioned.lab.nodes where node.hasAgent || state.startedAgents.contains(node.name) {
+      agents[node.name] = Agent()
+    }
   }
 
   /// Listens on `controller.sock`; a socket left by a controller that crashed is replaced.
@@ -105,6 +131,12 @@ public actor LabController {
       events.append(node: "", kind: "process", subject: "controller", text: "restarted, adopting what runs")
       schedule(in: .seconds(1)) { $0.endAdoption() }
     }
+    if let interrupted {
+      counters.refused += 1
+      events.append(
+        node: "", kind: "change", subject: "version \(interrupted.version)", text: interrupted.change)
+    }
+    awaitConfirmation()
     let path = run.controllerSocket
     try? FileManager.default.removeItem(atPath: path)
     let counter = NIOLoopBound(ConnectionCounter(), eventLoop: loop)
@@ -146,6 +178,10 @@ extension LabController {
     var refused: [String: String] = [:]
     /// The newest, pushed or asked for, of the present connection.
     var sample: NLSample?
+    /// The newest that was pushed or asked for.
+    var drift: NLDriftReport?
+    /// A repair that the file asks for is under way.
+    var isRepairing = false
   }
 
   struct MachineRecord: Sendable {
@@ -159,6 +195,8 @@ extension LabController {
   struct DesiredNode: Sendable {
     var speaker: NLSpeakerConfig?
     var routes: NLRouteSet
+    var dataPlane: NLDataPlane
+    /// By resource type.
     var digests: [String: UInt64]
   }
 

@@ -8,6 +8,8 @@ struct ControllerState: Codable, Sendable, Equatable {
   /// Resource type -> what was last sent, per node.
   var nodes: [String: [String: SentResource]] = [:]
   var faults = FaultLedger()
+  /// Nodes that run an agent though the topology that stands asks for none: they got one for a change.
+  var startedAgents: Set<String> = []
 
   /// A file that is absent or cannot be read is a fresh start: nodes say what they have applied.
   static func load(_ path: String) -> ControllerState? {
@@ -28,8 +30,14 @@ struct SentResource: Codable, Sendable, Equatable {
   /// FNV-1a over the serialized message: tells whether a restarted controller wants the same.
   var digest: UInt64
 
+  /// What a node holds after it did not say that it had undone a change. No message has this digest but by chance.
+  static let unknown: UInt64 = 0
+
   static func digest(_ message: some Message) -> UInt64 {
-    let bytes: [UInt8] = (try? message.serializedBytes()) ?? []
+    // Maps have no order of their own.
+    var options = BinaryEncodingOptions()
+    options.useDeterministicOrdering = true
+    let bytes: [UInt8] = (try? message.serializedBytes(options: options)) ?? []
     return bytes.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x0000_0100_0000_01b3 }
   }
 }

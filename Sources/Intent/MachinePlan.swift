@@ -13,6 +13,10 @@ public struct PlanContext: Sendable {
   public var programs: String
   /// Path of the topology's copy in the run directory.
   public var topology: String
+  /// Who brings the lab up, for the history.
+  public var author = ""
+  /// Port of the machine's loopback where the API is served too; 0: nowhere but on its socket.
+  public var apiPort: UInt16 = 0
 
   public init(environment: [String], machine: String, programs: String, topology: String) {
     self.environment = environment
@@ -34,6 +38,9 @@ public func machinePlan(of lab: ResolvedLab, in context: PlanContext) -> NLMachi
   plan.machine = context.machine
   plan.programs = context.programs
   plan.topology = context.topology
+  plan.file = lab.file
+  plan.author = context.author
+  plan.apiPort = UInt32(context.apiPort)
   return plan
 }
 
@@ -54,6 +61,12 @@ private func nodePlan(_ node: ResolvedNode) -> NLNodePlan {
   if !plan.agent { plan.routes = node.routes.map { staticRoute($0, metric: 0) } }
   plan.forwarding = node.kind.forwards
   plan.labels = node.labels
+  plan.publish = node.functions.published.map { port in
+    var published = NLPublished()
+    published.outer = UInt32(port.outer)
+    published.inner = UInt32(port.inner)
+    return published
+  }
   return plan
 }
 
@@ -94,8 +107,8 @@ private func linkEnd(_ end: LinkEnd) -> NLLinkEnd {
 }
 
 extension ResolvedNode {
-  /// netloom-node runs here: it keeps routes and BGP. Hosts and switches need none.
-  public var hasAgent: Bool { kind.forwards }
+  /// netloom-node runs here: it keeps routes and BGP, NAT, filter and QoS. Hosts and switches without the latter need none.
+  public var hasAgent: Bool { kind.forwards || !functions.isEmpty }
 }
 
 extension NLPrefix {

@@ -20,8 +20,11 @@ extension LabIntent {
     var sets: [String: NLRouteSet] = [:]
     for node in lab.nodes where node.hasAgent && !outage.nodes.contains(node.name) {
       sets[node.name] = NLRouteSet()
-      sets[node.name]?.routes = node.routes.filter { isUp($0.interface, of: node, outage) }
-        .map { staticRoute($0, metric: RouteMetric.static.value($0.to.family)) }
+      sets[node.name]?.routes = node.routes.compactMap { written in
+        var route = staticRoute(written, metric: RouteMetric.static.value(written.to.family))
+        route.nextHops.removeAll { !isUp($0.interface, of: node, outage) }
+        return route.nextHops.isEmpty ? nil : route
+      }
     }
     for (asn, members) in members where members.count > 1 {
       let routers = members.map { lab.nodes[$0] }
@@ -66,7 +69,11 @@ func staticRoute(_ written: StaticRoute, metric: UInt32) -> NLRoute {
   var route = NLRoute()
   route.prefix = NLPrefix(written.to)
   route.kind = .unicast
-  route.nextHops = [nextHop(written.gateway, written.interface)]
+  route.nextHops = written.hops.map { hop in
+    var lowered = nextHop(hop.gateway, hop.interface)
+    if !written.others.isEmpty { lowered.weight = hop.weight }
+    return lowered
+  }
   route.metric = metric
   route.origin = .static
   return route

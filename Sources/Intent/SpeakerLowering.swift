@@ -19,6 +19,7 @@ extension LabIntent {
     config.ipv4 = lab.ipv4
     config.ipv6 = lab.ipv6
     config.restartTime = bgp.restartTime
+    config.flowRules = node.functions.flowSpecs.map(NLFlowRule.init)
     for index in sessionsByNode[name] ?? [] {
       let session = lab.sessions[index]
       for (near, far) in [(session.a, session.b), (session.b, session.a)] where near.node == name {
@@ -36,7 +37,9 @@ extension LabIntent {
     neighbor.asn = far.asn.rawValue
     neighbor.localAddress = .init(near.address.bytes)
     neighbor.interface = near.interface ?? ""
-    neighbor.families = session.families.map(NLFamily.init)
+    neighbor.families = session.families.map { NLFamily($0) }
+    // Two netloom speakers agree on it unasked: a rule that is applied later must not cost the session its connection.
+    if near.settings.flowSpec ?? !far.daemon { neighbor.families += session.families.map { NLFamily(flowSpecOf: $0) } }
     neighbor.nextHopIpv4 = .init(near.nextHopIPv4?.bytes ?? [])
     neighbor.nextHopIpv6 = .init(near.nextHopIPv6?.bytes ?? [])
     neighbor.session = near.key
@@ -71,7 +74,8 @@ private func standaloneNeighbor(_ written: SpeakerNeighbor) -> NLNeighbor {
   neighbor.address = .init(written.address.bytes)
   neighbor.asn = written.asn.rawValue
   neighbor.localAddress = .init(written.localAddress?.bytes ?? [])
-  neighbor.families = written.families.map(NLFamily.init)
+  neighbor.families = written.families.map { NLFamily($0) }
+  if written.settings.flowSpec == true { neighbor.families += written.families.map { NLFamily(flowSpecOf: $0) } }
   neighbor.session = "\(written.name)/\(written.address.family == .ipv4 ? "ipv4" : "ipv6")"
   return neighbor
 }
@@ -149,4 +153,5 @@ extension NLRemovePrivate {
 
 extension NLFamily {
   init(_ family: AddressFamily) { self = family == .ipv4 ? .ipv4Unicast : .ipv6Unicast }
+  init(flowSpecOf family: AddressFamily) { self = family == .ipv4 ? .ipv4Flowspec : .ipv6Flowspec }
 }

@@ -31,6 +31,10 @@ public struct LabStart: Sendable {
   public var timeout: Duration
   /// KEY=VALUE, for every process of the lab.
   public var environment: [String]
+  /// Who does it, for the history.
+  public var author = ""
+  /// A port of the machine's loopback where the API is served too; 0: nowhere but on its socket.
+  public var apiPort: UInt16 = 0
 
   public init(topology: ResolvedLab, replace: Bool, timeout: Duration, environment: [String]) {
     self.topology = topology
@@ -117,8 +121,10 @@ extension LabStart {
       if let start = bytes.baseAddress { _ = gethostname(start, bytes.count - 1) }
     }
     let machine = String(decoding: name.prefix { $0 != 0 }, as: UTF8.self)
-    let context = PlanContext(
+    var context = PlanContext(
       environment: environment, machine: machine, programs: try Programs.directory(), topology: directory.topology)
+    context.author = author
+    context.apiPort = apiPort
     return try machinePlan(of: topology, in: context).serializedBytes()
   }
 }

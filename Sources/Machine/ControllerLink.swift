@@ -116,6 +116,7 @@ final class ControllerLink {
           throw BuildError("\(order.node.isEmpty ? "the lab" : "node \(order.node)") runs no \(order.process)")
         }
       case .startProbe: machine.startProbe()
+      case .startAgent(let order): machine.startAgent(of: try node(order.node))
       case .stop: machine.stop()
       case .run(let order): return try run(order, request)
       case nil: throw BuildError("an order that this version does not know")

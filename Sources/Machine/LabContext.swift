@@ -13,6 +13,7 @@ final class LabContext {
   let hasUsers: Bool
   /// Soft limit of open files before it was raised for the init itself.
   let openFiles: UInt64
+  let published: PublishedPorts
   /// Makes the agents while the lab is built.
   var agentServer: AgentServer?
   /// Something that the controller is told of has changed.
@@ -20,7 +21,7 @@ final class LabContext {
 
   init(
     _ directory: RunDirectory, _ plan: NLMachinePlan, _ loop: EventLoop, _ table: ProcessTable, hasUsers: Bool,
-    openFiles: UInt64
+    openFiles: UInt64, published: PublishedPorts
   ) {
     self.directory = directory
     self.plan = plan
@@ -28,6 +29,7 @@ final class LabContext {
     self.table = table
     self.hasUsers = hasUsers
     self.openFiles = openFiles
+    self.published = published
   }
 
   /// A request with what all have in common; output goes to `logs/NAME.log`, appended.

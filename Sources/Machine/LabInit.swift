@@ -18,27 +18,32 @@ final class LabInit {
   private let control: Int32
   private let rootless: Bool
   private let hasUsers: Bool
+  private let published: PublishedPorts
   private var machine: LabMachine?
 
-  init(_ directory: RunDirectory, ready: Int32, control: Int32, rootless: Bool, hasUsers: Bool) {
+  init(
+    _ directory: RunDirectory, ready: Int32, control: Int32, rootless: Bool, hasUsers: Bool, published: PublishedPorts
+  ) {
     self.directory = directory
     self.ready = ReadyChannel(ready: ready, control: control)
     self.control = control
     self.rootless = rootless
     self.hasUsers = hasUsers
+    self.published = published
   }
 
   /// Runs the lab until it is stopped; the exit code of the init.
   func run() -> Int32 {
     do {
-      let plan = try readPlan()
+      let plan = try Launcher.readPlan(directory)
       if !rootless { Congestion.allow(plan) }
       let proc = try enterNamespaces()
       let files = Self.raiseOpenFiles()
       _ = sethostname(plan.lab, plan.lab.utf8.count)
       let loop = try EventLoop()
       let table = ProcessTable(outerProc: proc)
-      let lab = LabContext(directory, plan, loop, table, hasUsers: hasUsers, openFiles: files)
+      let lab = LabContext(
+        directory, plan, loop, table, hasUsers: hasUsers, openFiles: files, published: published)
       try listen(to: loop, table)
       let machine = try LabMachine(lab, outerPid: Self.ownPid(proc), rootless: rootless, ready)
       self.machine = machine
@@ -74,15 +79,6 @@ final class LabInit {
     limit.rlim_cur = limit.rlim_max
     _ = setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
     return UInt64(before)
-  }
-
-  private func readPlan() throws -> NLMachinePlan {
-    let bytes = try SmallFile.read(directory.plan)
-    do {
-      return try NLMachinePlan(serializedBytes: bytes)
-    } catch {
-      throw BuildError("\(directory.plan): not a plan: \(error)")
-    }
   }
 
   private static func ownPid(_ proc: Int32) -> Int32 {

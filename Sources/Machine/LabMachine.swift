@@ -31,7 +31,11 @@ final class LabMachine {
     self.ready = ready
     network = try NetworkBuilder(lab.plan)
     controller = Supervisor(lab, node: "", name: "controller") { _ in
-      lab.request([lab.program("netloom-controller"), "--run", lab.directory.path], log: "controller")
+      var argv = [lab.program("netloom-controller"), "--run", lab.directory.path]
+      if lab.published.api >= 0 { argv += ["--api-listen", "\(lab.published.api)"] }
+      var request = lab.request(argv, log: "controller")
+      if lab.published.api >= 0 { request.request.keep = [lab.published.api] }
+      return request
     }
     probe = Supervisor(lab, node: "", name: "probe") { _ in
       lab.request([lab.program("netloom-probe"), "--run", lab.directory.path], log: "probe")
@@ -67,7 +71,8 @@ final class LabMachine {
     steps.done("links")
     try installRoutes(built)
     steps.done("routes")
-    for node in nodes { node.startAgent() }
+    for node in nodes where node.plan.agent { node.startAgent() }
+    for node in nodes { node.startRelay() }
     lab.agentServer = nil
     linkNames()
     steps.done("agents")
@@ -199,6 +204,14 @@ final class LabMachine {
   }
 
   // MARK: Orders
+
+  /// Gives a node that had none an agent, which keeps its routes from then on.
+  func startAgent(of node: Node) {
+    guard node.isOn else { return }
+    routes[node.name] = nil
+    node.startAgent()
+    lab.changed()
+  }
 
   func startProbe() {
     if probe.pid == 0 { probe.start() }

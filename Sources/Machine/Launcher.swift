@@ -13,6 +13,7 @@ import CLinux
 import Glibc
 import ControlProtocol
 import EventLoop
+import SwiftProtobuf
 
 struct Launcher {
   private var options: Options
@@ -81,6 +82,7 @@ struct Launcher {
   private func launch() throws(BuildError) -> Int32 {
     let rootless = geteuid() != 0
     let users = rootless ? try UserNamespace.enter() : true
+    let published = try PublishedPorts(try Self.readPlan(options.directory))
     do throws(SystemError) {
       try systemCall("unshare", "a pid namespace") { unshare(CLONE_NEWPID) }
       let (mine, theirs) = try UnixSocket.pair()
@@ -88,10 +90,12 @@ struct Launcher {
       if child == 0 {
         _ = close(mine)
         let lab = LabInit(
-          options.directory, ready: options.ready, control: theirs, rootless: rootless, hasUsers: users)
+          options.directory, ready: options.ready, control: theirs, rootless: rootless, hasUsers: users,
+          published: published)
         _exit(lab.run())
       }
       _ = close(theirs)
+      published.close()
       do throws(SystemError) {
         try SmallFile.write(options.directory.pid, "\(child)\n")
       } catch {
@@ -102,6 +106,14 @@ struct Launcher {
       return try OuterParent(options, files, child, control: mine).wait()
     } catch {
       throw BuildError(error)
+    }
+  }
+
+  static func readPlan(_ directory: RunDirectory) throws(BuildError) -> NLMachinePlan {
+    do {
+      return try NLMachinePlan(serializedBytes: try SmallFile.read(directory.plan))
+    } catch {
+      throw BuildError("\(directory.plan): not a plan: \(error)")
     }
   }
 

@@ -1,7 +1,8 @@
 // One node of the lab: its namespaces and its processes.
 //
 //   agent      netloom-node, in the lab's mount namespace and the node's network namespace, with the open listeners
-//   pause      where there is no agent: a forked child that only stands in the namespace, so that the node has a pid
+//   publish    netloom-node as a relay from ports of the machine's loopback, where the file publishes some
+//   pause      where there is no agent at the start: a forked child that only stands in the namespace, so that the node has a pid
 //   daemon     bird, frr, gobgp, openbgpd with the user's own file
 //   exec       the user's lines, once, in order
 //   cmd1, …    the user's servers, after exec
@@ -23,6 +24,8 @@ final class Node {
 
   private(set) var supervisors: [Supervisor] = []
   private var agent: Supervisor?
+  /// An agent is started with the node: the plan's, or the controller's later wish.
+  private var wantsAgent = false
   private var exec: ExecLines?
   private(set) var pausePid: Int32 = 0
   private var pauseOuterPid: Int32 = 0
@@ -43,9 +46,9 @@ final class Node {
 
   var name: String { plan.name }
 
-  /// The process that stands for the node.
+  /// The process that stands for the node: the same one for as long as it lives, also where an agent came later.
   var pid: (inner: Int32, outer: Int32) {
-    if let agent { return (agent.pid, agent.outerPid) }
+    if let agent, pausePid == 0 { return (agent.pid, agent.outerPid) }
     return (pausePid, pauseOuterPid)
   }
 
@@ -75,9 +78,23 @@ final class Node {
   }
 
   func startAgent() {
-    guard plan.agent, agent == nil else { return }
+    guard agent == nil else { return }
+    wantsAgent = true
     let supervisor = Supervisor(lab, node: name, name: "agent") { [unowned self] starts in agentRequest(starts) }
     agent = supervisor
+    supervisors.append(supervisor)
+    supervisor.start()
+  }
+
+  func startRelay() {
+    guard let ports = lab.published.ports[name] else { return }
+    let supervisor = Supervisor(lab, node: name, name: "publish") { [unowned self] _ in
+      let pairs = ports.flatMap { port in port.listeners.map { "\($0):\(port.inner)" } }
+      var logged = lab.request([lab.program("netloom-node"), "--publish", pairs.joined(separator: ",")], log: name)
+      logged.request.network = namespace.fileDescriptor
+      logged.request.keep = ports.flatMap(\.listeners)
+      return logged
+    }
     supervisors.append(supervisor)
     supervisor.start()
   }
@@ -204,7 +221,7 @@ final class Node {
     var asked = false
     for supervisor in supervisors {
       supervisor.release()
-      if supervisor !== agent, supervisor.pid > 0 {
+      if supervisor !== agent, supervisor.name != "publish", supervisor.pid > 0 {
         supervisor.signal(SIGTERM)
         asked = true
       }
@@ -213,7 +230,9 @@ final class Node {
     return asked
   }
 
-  var hasUserProcesses: Bool { supervisors.contains { $0 !== agent && $0.pid > 0 } }
+  var hasUserProcesses: Bool {
+    supervisors.contains { $0 !== agent && $0.name != "publish" && $0.pid > 0 }
+  }
 
   /// Ends every process in the node's namespace, whoever started it. The links are set down by the caller.
   func powerOff() {
@@ -232,7 +251,8 @@ final class Node {
     guard !isOn else { return }
     isOn = true
     startPause()
-    startAgent()
+    if wantsAgent { startAgent() }
+    startRelay()
     startUserProcesses()
     lab.changed()
   }

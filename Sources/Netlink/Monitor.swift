@@ -22,6 +22,8 @@ public enum KernelEvent: Hashable, Sendable {
   case qdiscRemoved(Qdisc)
   case trafficClass(TrafficClass)
   case trafficClassRemoved(TrafficClass)
+  case rule(Rule)
+  case ruleRemoved(Rule)
 }
 
 /// A subscription to changes in one namespace: a descriptor to poll and `read`.
@@ -37,7 +39,9 @@ public final class Monitor {
     public static let nexthops = Subject(rawValue: 8)
     /// Qdiscs and classes.
     public static let traffic = Subject(rawValue: 16)
-    public static let all: Subject = [.links, .addresses, .routes, .nexthops, .traffic]
+    /// Of policy routing.
+    public static let rules = Subject(rawValue: 32)
+    public static let all: Subject = [.links, .addresses, .routes, .nexthops, .traffic, .rules]
 
     fileprivate var groups: [UInt32] {
       let pairs: [(Subject, [UInt32])] = [
@@ -46,6 +50,7 @@ public final class Monitor {
         (.routes, [RTNLGRP_IPV4_ROUTE.rawValue, RTNLGRP_IPV6_ROUTE.rawValue]),
         (.nexthops, [RTNLGRP_NEXTHOP.rawValue]),
         (.traffic, [RTNLGRP_TC.rawValue]),
+        (.rules, [RTNLGRP_IPV4_RULE.rawValue, RTNLGRP_IPV6_RULE.rawValue]),
       ]
       return pairs.flatMap { contains($0.0) ? $0.1 : [] }
     }
@@ -88,18 +93,7 @@ public final class Monitor {
 
   /// Lets the kernel drop, before they reach the buffer, the notifications that requests of these sockets caused
   /// (`NetlinkSocket.portID`): a table load must not drown its own writer in echoes.
-  public func ignore(causedBy portIDs: [UInt32]) throws(KernelError) {
-    var program = [sock_filter(code: UInt16(BPF_LD | BPF_W | BPF_ABS), jt: 0, jf: 0, k: 12)]  // nlmsg_pid
-    for (index, port) in portIDs.enumerated() {
-      let toDrop = UInt8(portIDs.count - index)
-      program.append(sock_filter(code: UInt16(BPF_JMP | BPF_JEQ | BPF_K), jt: toDrop, jf: 0, k: port.bigEndian))
-    }
-    program.append(sock_filter(code: UInt16(BPF_RET | BPF_K), jt: 0, jf: 0, k: UInt32.max))
-    program.append(sock_filter(code: UInt16(BPF_RET | BPF_K), jt: 0, jf: 0, k: 0))
-    guard nl_attach_filter(fileDescriptor, program, UInt16(program.count)) == 0 else {
-      throw KernelError(call: "setsockopt", subject: "SO_ATTACH_FILTER")
-    }
-  }
+  public func ignore(causedBy portIDs: [UInt32]) throws(KernelError) { try netlink.ignore(causedBy: portIDs) }
 
   /// What has arrived, without waiting.
   /// - Parameter datagrams: most to take in this call.
@@ -141,9 +135,27 @@ extension KernelEvent {
       case .deleteQdisc: Qdisc(message).map(KernelEvent.qdiscRemoved)
       case .newClass: TrafficClass(message).map(KernelEvent.trafficClass)
       case .deleteClass: TrafficClass(message).map(KernelEvent.trafficClassRemoved)
+      case .newRule: Rule(message).map(KernelEvent.rule)
+      case .deleteRule: Rule(message).map(KernelEvent.ruleRemoved)
       default: nil
       }
     guard let event else { return nil }
     self = event
+  }
+}
+
+extension NetlinkSocket {
+  /// A filter on what arrives: no notification that one of these sockets caused.
+  package func ignore(causedBy portIDs: [UInt32]) throws(KernelError) {
+    var program = [sock_filter(code: UInt16(BPF_LD | BPF_W | BPF_ABS), jt: 0, jf: 0, k: 12)]  // nlmsg_pid
+    for (index, port) in portIDs.enumerated() {
+      let toDrop = UInt8(portIDs.count - index)
+      program.append(sock_filter(code: UInt16(BPF_JMP | BPF_JEQ | BPF_K), jt: toDrop, jf: 0, k: port.bigEndian))
+    }
+    program.append(sock_filter(code: UInt16(BPF_RET | BPF_K), jt: 0, jf: 0, k: UInt32.max))
+    program.append(sock_filter(code: UInt16(BPF_RET | BPF_K), jt: 0, jf: 0, k: 0))
+    guard nl_attach_filter(fileDescriptor, program, UInt16(program.count)) == 0 else {
+      throw KernelError(call: "setsockopt", subject: "SO_ATTACH_FILTER")
+    }
   }
 }

@@ -195,16 +195,22 @@ extension NetlinkSocket {
       var header = rtmsg()
       header.rtm_family = family.number
       header.rtm_protocol = filter.protocol?.rawValue ?? 0
-      header.rtm_table = filter.table.map { UInt8(clamping: $0.rawValue) } ?? 0
-      found += try dump(
-        .getRoute, header,
-        decode: { message in
-          if let excluded = filter.excluded, message.header(as: rtmsg.self)?.rtm_protocol == excluded.rawValue {
-            return nil
-          }
-          guard let route = Route(message), filter.admits(route) else { return nil }
-          return route
-        })
+      let large = filter.table.flatMap { $0.rawValue > UInt32(UInt8.max) ? $0.rawValue : nil }
+      header.rtm_table = large == nil ? filter.table.map { UInt8(clamping: $0.rawValue) } ?? 0 : 0
+      do throws(KernelError) {
+        found += try dump(
+          .getRoute, header, attributes: { if let large { $0.put(AttributeType(RTA_TABLE), large) } },
+          decode: { message in
+            if let excluded = filter.excluded, message.header(as: rtmsg.self)?.rtm_protocol == excluded.rawValue {
+              return nil
+            }
+            guard let route = Route(message), filter.admits(route) else { return nil }
+            return route
+          })
+      } catch {
+        // A table exists while it has routes, or did once.
+        guard large != nil, error.isNotThere else { throw error }
+      }
     }
     return found
   }

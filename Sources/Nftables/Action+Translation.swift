@@ -23,6 +23,30 @@ extension Action {
     to address: IPAddress, port: UInt16? = nil, _ flags: TranslationFlags = []
   ) -> Action { destinationNAT(to: address...address, ports: port.map { $0...$0 }, flags) }
 
+  /// DNAT of port to port, each of its own: `dnat ip to ADDRESS : th dport map {...}`. The kernel does not shift a range
+  /// of ports to another: given a range it takes any free port of it.
+  /// - Parameter ports: what the packet is sent to, and what becomes of it.
+  public static func destinationNAT(
+    to addresses: ClosedRange<IPAddress>, mapping ports: [(from: UInt16, to: UInt16)], _ flags: TranslationFlags = []
+  ) -> Action {
+    let family = addresses.lowerBound.family
+    precondition(family == addresses.upperBound.family, "a range of addresses is of one family")
+    var values = Values()
+    let address = values.put(addresses.lowerBound.bytes, addresses.upperBound.bytes)
+    let elements = ports.map { SetElement(SetKey(Datum.port($0.from)), .data(Datum.port($0.to))) }
+    let map = SetContents(SetShape([.port], to: .data([.port])), elements)
+    let place = values.reserve()
+    return Action(
+      transports: Match.withPorts,
+      values.expressions + [
+        .payload(Expression.Payload(.transportHeader, at: 2, 2, .load(into: place))),
+        .lookup(Expression.Lookup(.inline(map), place, answer: .register(place))),
+        .addressTranslation(
+          Expression.AddressTranslation(
+            .destination, family, address: address, port: RegisterRange(place), flags: flags)),
+      ])
+  }
+
   private static func translate(
     _ side: Expression.AddressTranslation.Side, _ addresses: ClosedRange<IPAddress>, _ ports: ClosedRange<UInt16>?,
     _ flags: TranslationFlags
@@ -125,8 +149,13 @@ extension Action {
     }
 
     private mutating func put(_ value: [UInt8]) -> Register {
-      let place = next
+      let place = reserve()
       expressions.append(.immediate(Expression.Immediate(value, into: place)))
+      return place
+    }
+
+    mutating func reserve() -> Register {
+      let place = next
       if place.word < 12 { next = place.advanced(by: Self.placeSize) }
       return place
     }

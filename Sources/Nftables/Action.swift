@@ -147,6 +147,27 @@ public struct Action: Hashable, Sendable {
       ])
   }
 
+  /// The same for each flow: addresses and protocol, and the ports of TCP and UDP. The set's keys are those in that order
+  /// (`SetShape.flow`).
+  public static func update(
+    _ set: String, withFlowOf family: AddressFamily, ports: Bool, timeout: UInt64? = nil, _ expressions: [Expression]
+  ) -> Action {
+    var register = Register.first
+    var loads: [Expression] = []
+    for side in [Match.Side.source, .destination] {
+      loads.append(side.load(family, into: register))
+      register = register.advanced(by: family.bits / 8)
+    }
+    loads.append(.meta(Expression.Meta(.transportProtocol, .load(into: register))))
+    for offset in [0, 2] as [UInt32] where ports {
+      register = register.advanced(by: 1)
+      loads.append(.payload(Expression.Payload(.transportHeader, at: offset, 2, .load(into: register))))
+    }
+    return Action(
+      family: family, transports: ports ? Match.withPorts : [],
+      loads + [.dynamicSet(Expression.DynamicSet(.update, set, timeout: timeout, expressions))])
+  }
+
   /// Sends the packet out by another interface (netdev).
   public static func forward(to link: UInt32) -> Action {
     Action([.immediate(Expression.Immediate(Datum.hostNumber(link))), .forward(Expression.Forward())])

@@ -1,4 +1,5 @@
 internal import CLinux
+public import NetTypes
 
 /// What the elements of a set or map look like, and how it behaves (enum nft_set_attributes).
 public struct SetShape: Hashable, Sendable {
@@ -33,6 +34,14 @@ public struct SetShape: Hashable, Sendable {
     self.isDynamic = isDynamic
     self.timeout = timeout
     self.size = size
+  }
+
+  /// Of what `Action.update(_:withFlowOf:ports:)` adds.
+  public static func flow(_ family: AddressFamily, ports: Bool, timeout: UInt64, size: UInt32) -> SetShape {
+    let address = DataType.address(family)
+    return SetShape(
+      [address, address, .transportProtocol] + (ports ? [.port, .port] : []), isDynamic: true, timeout: timeout,
+      size: size)
   }
 
   public var isMap: Bool { answer != nil }

@@ -80,6 +80,9 @@ public final class NftablesMonitor {
   /// To be polled for reading.
   public var fileDescriptor: Int32 { events.netlink.fileDescriptor }
 
+  /// Lets the kernel drop what transactions of these sockets cause, before it reaches the buffer.
+  public func ignore(causedBy portIDs: [UInt32]) throws(KernelError) { try events.netlink.ignore(causedBy: portIDs) }
+
   /// What has arrived, without waiting.
   /// - Parameter datagrams: most to take in this call.
   public func read(datagrams: Int = 256) throws(KernelError) -> Reading {

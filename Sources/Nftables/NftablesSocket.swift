@@ -56,6 +56,19 @@ public final class NftablesSocket {
   /// `subject` says it in words, with the expression of a rule that the kernel pointed at. ERESTART without a place: the
   /// transaction was made for a generation that is gone (`KernelError.isOutdated`).
   public func commit(_ transaction: inout Transaction) throws(KernelError) {
+    try deliver(&transaction, asDryRun: false)
+  }
+
+  /// Asks whether the kernel would take `transaction`, and changes nothing: what `nft -c` does. A batch that does not end
+  /// with NFNL_MSG_BATCH_END is worked through, its chains are validated, and everything is taken back
+  /// (NFNL_ABORT_VALIDATE of the kernel's net/netfilter/nfnetlink.c). Throws as `commit` does; the transaction can be
+  /// committed afterwards. What only the validation of a whole chain finds (masquerade outside of postrouting) is told of
+  /// tables that stand, not of those that the transaction makes.
+  public func check(_ transaction: inout Transaction) throws(KernelError) {
+    try deliver(&transaction, asDryRun: true)
+  }
+
+  private func deliver(_ transaction: inout Transaction, asDryRun: Bool) throws(KernelError) {
     guard !transaction.isEmpty else { return }
     let limit = largestTransaction
     guard transaction.size <= limit else {
@@ -66,7 +79,7 @@ public final class NftablesSocket {
     }
     let first = netlink.nextSequence()
     for _ in 0...transaction.count { _ = netlink.nextSequence() }
-    transaction.finish(from: first)
+    transaction.finish(from: first, asDryRun: asDryRun)
     try netlink.send(UnsafeRawBufferPointer(start: transaction.batch.base, count: transaction.batch.length))
     try awaitOutcome(of: transaction, from: first)
   }

@@ -18,7 +18,8 @@ struct TableDifference {
   private(set) var goneChains: [(name: String, hasRules: Bool)] = []
   private(set) var newChains: [Chain] = []
 
-  init(from standing: StandingTable, to desired: Table) {
+  /// - Parameter keepsOrder: see `Transaction.init(from:to:keepingOrder:)`.
+  init(from standing: StandingTable, to desired: Table, keepsOrder: Bool) {
     table = standing.id
     let chains = Dictionary(standing.chains.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
     let sets = Dictionary(standing.sets.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
@@ -28,6 +29,12 @@ struct TableDifference {
     }
     var stayingSets: Set<String> = []
     for set in desired.sets where sets[set.name]?.shape == set.shape { stayingSets.insert(set.name) }
+    if keepsOrder {
+      let ordinary = desired.chains.filter { $0.base == nil }.map(\.name)
+      stayingChains.subtract(
+        Self.outOfPlace(ordinary, stayingChains, standing.chains.filter { $0.base == nil }.map(\.name)))
+      stayingSets.subtract(Self.outOfPlace(desired.sets.map(\.name), stayingSets, standing.sets.map(\.name)))
+    }
 
     goneChains = standing.chains.filter { !stayingChains.contains($0.name) }.map { ($0.name, !$0.rules.isEmpty) }
     goneSets = standing.sets.map(\.name).filter { !stayingSets.contains($0) }
@@ -51,6 +58,13 @@ struct TableDifference {
           }
         ))
     }
+  }
+
+  /// What could stay but would be listed in the wrong place, since what is new is always listed last.
+  private static func outOfPlace(_ desired: [String], _ staying: Set<String>, _ standing: [String]) -> [String] {
+    let kept = standing.filter(staying.contains)
+    let right = zip(desired, kept).prefix { $0 == $1 }.count
+    return Array(kept.dropFirst(right))
   }
 
   private static func stays(_ standing: StandingChain, as chain: Chain) -> Bool {

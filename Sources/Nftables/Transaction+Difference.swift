@@ -12,14 +12,17 @@ extension Transaction {
   /// Everything is removed before anything is added, in the order in which things refer to each other. Chains and sets
   /// that come back are listed behind those that stayed: the kernel keeps them in order of their making.
   ///
-  /// - Parameter standing: as read; tables of it that `desired` does not name are deleted. The transaction is refused
-  ///   when anything has been committed since it was read.
-  public init(from standing: StandingRuleset, to desired: Ruleset) {
+  /// - Parameters:
+  ///   - standing: as read; tables of it that `desired` does not name are deleted. The transaction is refused when
+  ///     anything has been committed since it was read.
+  ///   - keepingOrder: chains without a hook, and sets, are made anew where they would be listed in another order than
+  ///     `desired` has them: what the kernel lists then depends on nothing but `desired`.
+  public init(from standing: StandingRuleset, to desired: Ruleset, keepingOrder: Bool = false) {
     self.init(onlyIn: standing.generation)
     var differences: [TableDifference] = []
     for table in standing.tables {
       guard let wanted = desired.tables.first(where: { $0.id == table.id }) else { continue }
-      differences.append(TableDifference(from: table, to: wanted))
+      differences.append(TableDifference(from: table, to: wanted, keepsOrder: keepingOrder))
     }
     let wanted = Set(desired.tables.map(\.id))
     for table in standing.tables where !wanted.contains(table.id) { delete(table.id) }

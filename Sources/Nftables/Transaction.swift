@@ -5,8 +5,8 @@ internal import Netlink
 ///
 /// Each kind of object adds its own verbs (`add`, `delete`, `insert`, ...) in its own file. `NftablesSocket.commit` sends
 /// it, in a single message to the kernel: there is no other way to be atomic, so its size is bounded by the socket's send
-/// buffer (`NftablesSocket.largestTransaction`). There is no dry run in the kernel: to know whether a change would be
-/// taken, it has to be made, and undone.
+/// buffer (`NftablesSocket.largestTransaction`). Whether the kernel would take it can be asked before
+/// (`NftablesSocket.check`).
 ///
 /// nf_tables keeps a transaction apart while it is built (the "next generation"): names that were deleted earlier in it
 /// are free again, and objects that were made earlier in it can be referred to.
@@ -69,10 +69,10 @@ public struct Transaction: ~Copyable {
     return index
   }
 
-  /// Numbers the messages from `sequence` on (the one that begins the batch has it) and closes the batch. Only the last
-  /// request asks for an acknowledgement: a refusal is always answered.
-  mutating func finish(from sequence: UInt32) {
-    if !isFinished {
+  /// Numbers the messages from `sequence` on (the one that begins the batch has it) and, unless for a dry run, closes the
+  /// batch. Only the last request asks for an acknowledgement: a refusal is always answered.
+  mutating func finish(from sequence: UInt32, asDryRun: Bool = false) {
+    if !isFinished, !asDryRun {
       batch.append(.batchEnd, [], nfgenmsg(subsystem: NFNL_SUBSYS_NFTABLES))
       isFinished = true
     }

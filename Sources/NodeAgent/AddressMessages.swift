@@ -40,5 +40,12 @@ extension NLPrefix {
 }
 
 extension NLFamily {
-  init(_ family: Family) { self = family == .ipv4Unicast ? .ipv4Unicast : .ipv6Unicast }
+  init(_ family: Family) {
+    switch family {
+    case .ipv4Unicast: self = .ipv4Unicast
+    case .ipv6Unicast: self = .ipv6Unicast
+    case .ipv4FlowSpec: self = .ipv4Flowspec
+    case .ipv6FlowSpec: self = .ipv6Flowspec
+    }
+  }
 }

@@ -5,7 +5,10 @@
 //              ── Query ────────► Agent ──► Node.answer ──► QueryReply
 //              ◄─ Sample, Event ─ Agent ◄── Node.onChange, Node.onEvent
 //
-// Routes and speaker come in any order and are applied as they come. When the controller is away the node goes on as it
+//              ── Change ───────► Agent ──► DesiredState ──► ChangeReply
+//              ◄─ DriftReport ─── Agent ◄── DriftWatch
+//
+// Routes, speaker and data plane come in any order and are applied as they come. When the controller is away the node goes on as it
 // is; events wait, bounded. After a controller's crash Hello says which versions are applied already.
 //
 // A sample is pushed when the node became idle or a link or session changed: a hint that spares the controller's asking
@@ -25,8 +28,7 @@ public final class Agent {
   private let node: Node
   private let connection: ControllerConnection
   private let incarnation: UInt64
-  private var applied: [String: UInt64] = [:]
-  private var failed: [String: UInt64] = [:]
+  private var desired = DesiredState()
   private var events = EventQueue()
   /// A change that the controller has not been told of.
   private var mustTell = false
@@ -49,13 +51,14 @@ public final class Agent {
     self.loop = loop
     self.name = name
     self.log = log
-    node = try Node(loop: loop, log: log, namespace: namespace, listeners: listeners)
+    node = try Node(loop: loop, log: log, namespace: namespace, listeners: listeners, dataPlane: true)
     connection = ControllerConnection(loop, path: controllerSocket, log: log)
     var now = timespec()
     clock_gettime(CLOCK_REALTIME, &now)
     incarnation = UInt64(now.tv_sec) * 1_000_000_000 + UInt64(now.tv_nsec)
     node.onEvent = { [weak self] in self?.send($0) }
     node.onChange = { [weak self] in self?.changed(atOnce: $0) }
+    node.onDrift = { [weak self] in self?.push($0) }
     connection.hello = { [weak self] in self?.hello() ?? NLHello() }
     connection.onConnect = { [weak self] in self?.connected() }
     connection.onMessage = { [weak self] in self?.take($0) }
@@ -73,13 +76,15 @@ public final class Agent {
     hello.name = name
     hello.pid = getpid()
     hello.incarnation = incarnation
-    hello.applied = applied
+    hello.applied = desired.versions
     hello.software = "netloom-node"
     return hello
   }
 
   private func connected() {
     for event in events.takeAll() { push(event) }
+    let drift = node.driftWatch.last
+    if drift != NLDriftReport() { push(drift) }
     changed(atOnce: true)
   }
 }
@@ -93,32 +98,37 @@ extension Agent {
     case .sampleRequest(let request): reply(envelope.request) { $0.sample = sample(wave: request.wave) }
     case .query(let query): reply(envelope.request) { $0.queryReply = node.answer(query) }
     case .speakerCommand(let command): run(command, envelope.request)
-    case .welcome, .machineCommand, .traceRequest, nil: break
+    case .change(let change): take(change, envelope.request)
+    case .repair: reply(envelope.request) { $0.drift = node.repair() }
+    case .welcome, .machineCommand, .traceRequest, .rateRequest, nil: break
     }
   }
 
-  private func apply(_ desired: NLDesired, _ request: UInt64) {
+  private func apply(_ message: NLDesired, _ request: UInt64) {
     var ack = NLAck()
-    ack.version = desired.version
+    ack.version = message.version
+    ack.type = message.type
     do throws(Refusal) {
-      switch desired.resource {
-      case .speaker(let message):
-        ack.type = "speaker"
-        try node.apply(message)
-      case .routes(let message):
-        ack.type = "routes"
-        try node.apply(message)
-      case nil: throw Refusal("", "nothing this agent knows")
-      }
-      applied[ack.type] = desired.version
-      failed[ack.type] = nil
+      try desired.apply(message, to: node)
     } catch {
       ack.error = error.reason
       ack.offender = error.offender
-      failed[ack.type] = desired.version
-      node.report("error", error.offender, "\(ack.type) version \(desired.version) refused: \(error.reason)")
+      node.report("error", error.offender, "\(ack.type) version \(message.version) refused: \(error.reason)")
     }
     reply(request) { $0.ack = ack }
+  }
+
+  private func take(_ change: NLChange, _ request: UInt64) {
+    var answer = NLChangeReply()
+    (answer.id, answer.step) = (change.id, change.step)
+    do throws(Refusal) {
+      try desired.take(change, node)
+    } catch {
+      (answer.error, answer.offender, answer.place) = (error.reason, error.offender, error.place)
+      node.report("error", error.offender, "change \(change.id), \(change.step): \(error.reason)")
+    }
+    answer.applied = desired.versions
+    reply(request) { $0.changeReply = answer }
   }
 
   private func run(_ command: NLSpeakerCommand, _ request: UInt64) {
@@ -153,8 +163,8 @@ extension Agent {
   private func sample(wave: UInt64) -> NLSample {
     var sample = node.sample()
     sample.wave = wave
-    sample.applied = applied
-    sample.failed = failed
+    sample.applied = desired.versions
+    sample.failed = desired.failed
     return sample
   }
 
@@ -166,6 +176,12 @@ extension Agent {
   private func push(_ event: NLEvent) {
     var envelope = NLToController()
     envelope.event = event
+    connection.send(envelope)
+  }
+
+  private func push(_ drift: NLDriftReport) {
+    var envelope = NLToController()
+    envelope.drift = drift
     connection.send(envelope)
   }
 

@@ -19,8 +19,10 @@ final class KernelView {
     /// Routes of ours under `bgp` that somebody else deleted.
     var lostPrefixes: [IPPrefix] = []
     var lostNexthops: [NexthopID] = []
-    /// How many events there were.
+    /// How many events there were that routing depends on.
     var events = 0
+    /// Something changed that desired state speaks of beside routes: qdiscs, policy rules, addresses.
+    var mayHaveDrifted = false
     /// Some were lost; everything was read again.
     var missedSome = false
   }
@@ -36,7 +38,7 @@ final class KernelView {
 
   init(in namespace: Namespace? = nil) throws(KernelError) {
     if let namespace { socket = try NetlinkSocket(in: namespace) } else { socket = try NetlinkSocket() }
-    monitor = try Monitor(Monitor.Subject.all.subtracting(.traffic), in: namespace)
+    monitor = try Monitor(.all, in: namespace)
     try monitor.ignore(causedBy: [socket.portID])
     try readAll()
   }
@@ -67,7 +69,6 @@ final class KernelView {
     var reading: Monitor.Reading
     repeat {
       reading = try monitor.read()
-      changes.events += reading.events.count
       for event in reading.events { take(event, &changes) }
       if reading.missedSome { changes.missedSome = true }
     } while reading.mayHaveMore
@@ -79,6 +80,7 @@ final class KernelView {
     let before = links
     try readAll()
     changes.mustReadRoutes = true
+    changes.mayHaveDrifted = true
     for link in links.values where (before[link.index]?.canCarry ?? false) != link.canCarry {
       changes.transitions.append((link, link.canCarry))
     }
@@ -88,6 +90,14 @@ final class KernelView {
   }
 
   private func take(_ event: KernelEvent, _ changes: inout Changes) {
+    switch event {
+    case .qdisc, .qdiscRemoved, .trafficClass, .trafficClassRemoved, .rule, .ruleRemoved:
+      changes.mayHaveDrifted = true
+      return
+    case .address, .addressRemoved: changes.mayHaveDrifted = true
+    default: break
+    }
+    changes.events += 1
     switch event {
     case .link(let link):
       let before = links[link.index]
@@ -109,12 +119,14 @@ final class KernelView {
     case .routeRemoved(let route):
       if route.protocol == .bgp, route.table == .main { changes.lostPrefixes.append(route.destination) }
       note(route, &changes)
-    case .nexthop, .qdisc, .qdiscRemoved, .trafficClass, .trafficClassRemoved: break
+    case .nexthop: break
     case .nexthopRemoved(let nexthop): changes.lostNexthops.append(nexthop.id)
+    case .qdisc, .qdiscRemoved, .trafficClass, .trafficClassRemoved, .rule, .ruleRemoved: break
     }
   }
 
   private func note(_ route: Route, _ changes: inout Changes) {
+    if PolicyPaths.isOurs(route.table) { changes.mayHaveDrifted = true }
     guard route.table == .main, watched?.contains(route.protocol) ?? (route.protocol != .bgp) else { return }
     changes.mustReadRoutes = true
   }

@@ -29,7 +29,7 @@ final class Node {
   }
 
   let loop: EventLoop
-  private let log: Log
+  let log: Log
   private let namespace: Namespace?
   private let listeners: [Int32]
   /// nil: a standalone speaker that leaves the kernel alone.
@@ -37,6 +37,12 @@ final class Node {
   private(set) var speaker: Speaker?
   private(set) var fib: FIB?
   private(set) var reconciler = RouteReconciler()
+  /// nil: a standalone speaker, which leaves everything but routes alone.
+  private(set) var dataPlane: DataPlane?
+  /// Why there is none.
+  private(set) var noDataPlane = "this speaker leaves the kernel alone"
+  /// What differs between desired and observed; watched once there is a data plane.
+  private(set) lazy var driftWatch = DriftWatch(self)
   /// Grows with every event of the kernel.
   private(set) var kernelActivity: UInt64 = 0
   private(set) var isDraining = false
@@ -46,11 +52,16 @@ final class Node {
   /// The node may look different in a sample: `true` when a link or session did, so that it is worth telling at once.
   var onChange: (Bool) -> Void = { _ in }
 
+  /// What differs is another than when it was told last.
+  var onDrift: (NLDriftReport) -> Void = { _ in }
+
   /// - Parameters:
   ///   - namespace: nil: the process stands in it. Tests pass one.
   ///   - kernel: false: no netlink at all.
+  ///   - dataPlane: the base table stands from now on, and the node's data plane is this process's.
   init(
-    loop: EventLoop, log: Log, namespace: Namespace? = nil, listeners: [Int32] = [], kernel: Bool = true
+    loop: EventLoop, log: Log, namespace: Namespace? = nil, listeners: [Int32] = [], kernel: Bool = true,
+    dataPlane wantsDataPlane: Bool = false
   ) throws {
     self.loop = loop
     self.log = log
@@ -62,6 +73,22 @@ final class Node {
     reconciler.ownsIGP = false
     self.view = view
     try loop.register(view.monitorDescriptor, .read) { [weak self] _ in self?.kernelChanged() }
+    if wantsDataPlane { try startDataPlane(view) }
+  }
+
+  /// A kernel without nftables still routes; what it cannot do is refused when it is asked for.
+  private func startDataPlane(_ view: KernelView) throws {
+    do {
+      let dataPlane = try DataPlane(view, in: namespace)
+      try dataPlane.standUp()
+      self.dataPlane = dataPlane
+    } catch {
+      noDataPlane = "nftables cannot be used here: \(error)"
+      return report("error", "data-plane", noDataPlane)
+    }
+    guard let dataPlane else { return }
+    try loop.register(dataPlane.monitorDescriptor, .read) { [weak self] _ in self?.tablesChanged() }
+    driftWatch.start()
   }
 
   func report(_ kind: String, _ subject: String, _ text: String) {
@@ -111,6 +138,7 @@ extension Node {
       speaker.onFIB = { [weak self] in self?.drain() }
       speaker.onRestartComplete = { [weak self] in self?.fib?.sweep() }
     }
+    if dataPlane != nil { speaker.onFlowSpecs = { [weak self] in self?.flowSpecsChanged() } }
     self.speaker = speaker
     if let view {
       view.watched = nil
@@ -136,6 +164,18 @@ extension Node {
     return found.reduce(into: []) { $0.insert(FamilySet(Family($1))) }
   }
 
+  /// Whether `apply` would take it, as far as that can be told without trying. Changes nothing.
+  func check(_ message: NLSpeakerConfig) throws(Refusal) {
+    _ = try SpeakerConfiguration(message)
+    if speaker != nil, message.fib != (fib != nil) { throw Refusal("fib", "cannot be switched while the speaker runs") }
+  }
+
+  func check(_ message: NLRouteSet) throws(Refusal) {
+    guard let view else { throw Refusal("routes", "this speaker leaves the kernel alone") }
+    var trial = reconciler
+    try trial.want(message, links: Array(view.links.values))
+  }
+
   /// Makes the controller's routes stand in the kernel. A route the kernel refuses is a refusal of the whole, and what
   /// stood before is put back; one whose link is down waits for it.
   func apply(_ message: NLRouteSet) throws(Refusal) {
@@ -155,6 +195,7 @@ extension Node {
     }
     if refused != nil { reconciler = before }
     readRoutes()
+    driftWatch.look()
     onChange(false)
     if let (route, error) = refused { throw Refusal("route \(route.destination)", error.description) }
   }
@@ -163,7 +204,7 @@ extension Node {
 // MARK: - The kernel's side
 
 extension Node {
-  private func kernelChanged() {
+  func kernelChanged() {
     guard let view else { return }
     do throws(KernelError) {
       let changes = try view.readEvents()
@@ -188,12 +229,14 @@ extension Node {
     for prefix in changes.lostPrefixes { fib?.routeLost(prefix) }
     for nexthop in changes.lostNexthops { fib?.nexthopLost(nexthop) }
     if !changes.transitions.isEmpty { fib?.verify() }
+    if !changes.transitions.isEmpty || changes.missedSome { linksChanged() }
+    if changes.mayHaveDrifted || changes.mustReadRoutes { driftWatch.look() }
     for (link, canCarry) in changes.transitions where canCarry && !link.isLoopback { speaker?.linkUp(link.name) }
     if changes.events > 0 { onChange(!changes.transitions.isEmpty) }
   }
 
   /// Reads the routes, repairs ours, and resolves next hops anew.
-  private func readRoutes() {
+  func readRoutes() {
     guard let view else { return }
     do throws(KernelError) {
       try view.readRoutes()

@@ -11,6 +11,8 @@ public enum NodeProgram {
     case standalone(file: String, reloadCommand: [String])
     /// Make agents on request.
     case serve(socket: Int32)
+    /// Hand connections on to ports of this namespace.
+    case publish([PublishRelay.Port])
   }
 
   struct Arguments: Equatable {
@@ -20,6 +22,7 @@ public enum NodeProgram {
     static let usage = """
       usage: netloom-node --run DIRECTORY --node NAME [--listen FD[,FD]] [--restarted]
              netloom-node --standalone FILE [--listen FD[,FD]] [-- RELOAD COMMAND...]
+             netloom-node --publish FD:PORT[,FD:PORT]
              netloom-node --serve FD [--room TEXT]   (TEXT: in whose place agents write their own arguments)
       """
 
@@ -30,7 +33,7 @@ public enum NodeProgram {
       var reload: [String] = []
       while let word = rest.popFirst() {
         switch word {
-        case "--run", "--node", "--listen", "--standalone", "--serve", "--room":
+        case "--run", "--node", "--listen", "--standalone", "--serve", "--room", "--publish":
           guard let value = rest.popFirst() else { return nil }
           values[word] = value
         case "--restarted": break  // the kernel's routes say so themselves
@@ -46,6 +49,8 @@ public enum NodeProgram {
         mode = .lab(directory: directory, node: node)
       } else if let socket = values["--serve"].flatMap({ Int32($0) }), socket > 2 {
         mode = .serve(socket: socket)
+      } else if let ports = values["--publish"].flatMap(Self.ports) {
+        mode = .publish(ports)
       } else {
         return nil
       }
@@ -54,6 +59,16 @@ public enum NodeProgram {
         guard let descriptor = Int32(number), descriptor > 2 else { return nil }
         listeners.append(descriptor)
       }
+    }
+
+    private static func ports(_ list: String) -> [PublishRelay.Port]? {
+      let ports = list.split(separator: ",").map { pair -> PublishRelay.Port? in
+        let parts = pair.split(separator: ":")
+        guard parts.count == 2, let listener = Int32(parts[0]), listener > 2, let inner = UInt16(parts[1]), inner > 0
+        else { return nil }
+        return PublishRelay.Port(listener: listener, inner: inner)
+      }
+      return ports.isEmpty || ports.contains(nil) ? nil : ports.compactMap(\.self)
     }
   }
 
@@ -108,6 +123,9 @@ public enum NodeProgram {
       let speaker = try Standalone(
         loop: loop, log: log, path: file, reloadCommand: reloadCommand, listeners: arguments.listeners)
       return ({ speaker.stop(done: $0) }, { speaker.reload() })
+    case .publish(let ports):
+      let relay = try PublishRelay(loop, log, ports)
+      return ({ done in withExtendedLifetime(relay) { done() } }, {})
     case .serve: throw Refusal("--serve", "not as an agent")
     }
   }

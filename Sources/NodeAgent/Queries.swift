@@ -25,6 +25,15 @@ extension Node {
       case .neighbors: reply.neighbors = speaker?.sample().sessions.map(NLSessionSample.init) ?? []
       case .links: reply.links = try links()
       case .explain: try answerExplain(prefix, &reply)
+      case .nat: try dataPlane?.answerNAT(&reply)
+      case .filter: try dataPlane?.answerFilter(&reply)
+      case .conntrack:
+        let limit = query.limit == 0 ? Self.defaultLimit : Int(query.limit)
+        try dataPlane?.answerConntrack(query, limit: limit, &reply)
+      case .qos: try dataPlane?.answerQoS(&reply)
+      case .drift: reply.drift = driftWatch.read()
+      case .flowspec:
+        try answerFlowSpecs(query, limit: query.limit == 0 ? Self.defaultLimit : Int(query.limit), &reply)
       case .UNRECOGNIZED: reply.error = "unknown question"
       }
     } catch {

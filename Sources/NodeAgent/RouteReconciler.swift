@@ -75,6 +75,16 @@ struct RouteReconciler {
     return (written.count, refusals)
   }
 
+  /// What is wanted, could stand, and does not: the kernel refused it.
+  func missing(_ view: KernelView) -> [Route] {
+    let standing = Dictionary(view.routes.map { (Key($0), $0) }) { first, _ in first }
+    return wanted.compactMap { key, route in
+      guard let route = usable(route, view) else { return nil }
+      guard let there = standing[key], there.protocol == route.protocol, Self.same(there, route) else { return route }
+      return nil
+    }.sorted { $0.destination < $1.destination }
+  }
+
   private func isOurs(_ route: Route) -> Bool {
     switch route.protocol {
     case .static: true
@@ -88,6 +98,8 @@ struct RouteReconciler {
     guard route.kind == .unicast else { return route }
     var route = route
     route.hops.removeAll { hop in hop.link.map { view.links[$0]?.isUp != true } ?? false }
+    // A single way has no weight in the kernel.
+    if route.hops.count == 1 { route.hops[0].weight = 1 }
     return route.hops.isEmpty ? nil : route
   }
 

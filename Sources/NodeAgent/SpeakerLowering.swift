@@ -20,6 +20,13 @@ extension SpeakerConfiguration {
       guard let prefix = IPPrefix(network) else { throw Refusal("networks", "not a prefix") }
       table.networks.append(prefix)
     }
+    for message in message.flowRules {
+      let originated = try OriginatedFlowRule(message)
+      guard !table.flowRules.contains(where: { $0.rule == originated.rule }) else {
+        throw Refusal(message.origin.text, "the same flow rule twice", place: message.origin.place)
+      }
+      table.flowRules.append(originated)
+    }
     for policy in message.policies { table.policies.append(try Policy(policy)) }
     self.init(table: table)
     restartTime = UInt16(min(message.restartTime == 0 ? 120 : message.restartTime, 4095))
@@ -99,10 +106,13 @@ extension FamilySet {
       switch family {
       case .ipv4Unicast: set.insert(.ipv4Unicast)
       case .ipv6Unicast: set.insert(.ipv6Unicast)
+      case .ipv4Flowspec: set.insert(.ipv4FlowSpec)
+      case .ipv6Flowspec: set.insert(.ipv6FlowSpec)
       default: throw Refusal(offender, "unknown address family")
       }
     }
-    self = written.isEmpty ? enabled : set.intersection(enabled)
+    // Flow rules are carried only where they are named, with either switch on or off: they are no routes.
+    self = written.isEmpty ? enabled : set.intersection(enabled.union(.flowSpec))
     if isEmpty { throw Refusal(offender, "no address family left") }
   }
 }

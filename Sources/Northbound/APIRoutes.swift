@@ -6,18 +6,28 @@ internal import NorthboundAPI
 /// The endpoints, each a line: what it reads from the request, what it asks the controller.
 struct APIRoutes: Sendable {
   let controller: LabController
+  /// Shared by every listener of the lab.
+  var limits = RateLimits()
+  /// What a request must bear; nil: whoever could open the socket may.
+  var token: String?
 
-  /// Largest body a request may have, in bytes.
+  /// Largest body a request may have, in bytes; a CHANGE may hold a node's 10,000 rules.
   static let bodyLimit = 1 << 20
+  static let changeLimit = 8 << 20
   /// Longest wait of a long poll, in milliseconds.
   static let longestWait: Int64 = 3_600_000
 
   func router() -> Router<BasicRequestContext> {
     let router = Router(context: BasicRequestContext.self)
     router.add(middleware: ErrorMiddleware())
+    router.add(middleware: limits)
+    if let token { router.add(middleware: BearerToken(token)) }
     addLab(to: router)
     addNodes(to: router)
+    addPacketFunctions(to: router)
     addActions(to: router)
+    addChanges(to: router)
+    addStreams(to: router)
     return router
   }
 
@@ -93,52 +103,4 @@ struct APIRoutes: Sendable {
       return try json(Done())
     }
   }
-}
-
-extension Request {
-  /// One value of the query, percent-decoded; nil when absent.
-  fileprivate func text(_ name: String) -> String? { texts(name).first }
-
-  fileprivate func texts(_ name: String) -> [String] {
-    uri.queryParameters.filter { $0.key == name[...] }.map { String($0.value) }
-  }
-
-  /// A whole number from 0 to `most`; nil when absent.
-  fileprivate func number(_ name: String, most: Int64 = .max) throws -> Int64? {
-    guard let text = text(name) else { return nil }
-    guard let number = Int64(text), (0...most).contains(number) else {
-      throw APIError(code: "invalid", message: "\(name) is \(text), expected a number from 0 to \(most)")
-    }
-    return number
-  }
-
-  fileprivate func body<Body: Decodable>(_ type: Body.Type) async throws -> Body {
-    let buffer = try await body.collect(upTo: APIRoutes.bodyLimit)
-    do {
-      return try JSONDecoder().decode(type, from: Data(buffer.readableBytesView))
-    } catch let error as DecodingError {
-      throw APIError(code: "invalid", message: "the body is no \(type): \(error.place)")
-    }
-  }
-}
-
-extension BasicRequestContext {
-  fileprivate var node: String { parameters.get("node") ?? "" }
-}
-
-extension DecodingError {
-  /// What is wrong where, without the decoder's own wording.
-  fileprivate var place: String {
-    switch self {
-    case .keyNotFound(let key, _): "\(key.stringValue) is missing"
-    case .typeMismatch(let type, let context): "\(context.path) is no \(type)"
-    case .valueNotFound(_, let context): "\(context.path) is null"
-    case .dataCorrupted(let context): context.codingPath.isEmpty ? "not JSON" : "\(context.path) is malformed"
-    @unknown default: "malformed"
-    }
-  }
-}
-
-extension DecodingError.Context {
-  fileprivate var path: String { codingPath.map(\.stringValue).joined(separator: ".") }
 }

@@ -8,7 +8,7 @@ func json(_ document: some Encodable) throws -> Response {
   try json(document, status: .ok)
 }
 
-private func json(_ document: some Encodable, status: HTTPResponse.Status) throws -> Response {
+func json(_ document: some Encodable, status: HTTPResponse.Status) throws -> Response {
   let encoder = JSONEncoder()
   encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
   let body = ByteBuffer(bytes: try encoder.encode(document))
@@ -24,8 +24,8 @@ struct ErrorMiddleware<Context: RequestContext>: RouterMiddleware {
       return try await next(request, context)
     } catch let error as APIError {
       return try json(error, status: error.status)
-    } catch is NIOTooManyBytesError {
-      let error = APIError(code: "invalid", message: "the body is larger than \(APIRoutes.bodyLimit) bytes")
+    } catch let large as BodyTooLarge {
+      let error = APIError(code: "invalid", message: "the body is larger than \(large.limit) bytes")
       return try json(error, status: .contentTooLarge)
     } catch let error as HTTPError {
       let code = error.status == .notFound ? "not-found" : error.status.kind == .clientError ? "invalid" : "internal"
@@ -44,7 +44,8 @@ extension APIError {
     switch code {
     case "not-found": .notFound
     case "invalid": .badRequest
-    case "conflict": .conflict
+    case "invalid-file": .unprocessableContent
+    case "conflict", "refused": .conflict
     case "timeout": .gatewayTimeout
     case "unavailable": .serviceUnavailable
     default: .internalServerError

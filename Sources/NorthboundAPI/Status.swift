@@ -102,13 +102,16 @@ public struct LinkStatus: Codable, Sendable, Equatable {
   }
 }
 
-/// Every error the API answers with. `code` is stable: not-found, invalid, conflict, timeout, unavailable, internal.
+/// Every error the API answers with. `code` is stable: not-found, invalid, invalid-file, refused, conflict, timeout, unavailable, internal.
 public struct APIError: Codable, Sendable, Error, Equatable {
   public var code: String
   public var message: String
-  public init(code: String, message: String) {
+  /// `invalid-file`: every mistake of the file, `FILE:LINE:COL: error: …`
+  public var diagnostics: [String]?
+  public init(code: String, message: String, diagnostics: [String]? = nil) {
     self.code = code
     self.message = message
+    self.diagnostics = diagnostics
   }
 }
 

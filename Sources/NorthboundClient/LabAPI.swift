@@ -28,6 +28,27 @@ public protocol LabAPI: Sendable {
   /// Undoes every fault that still stands: links up, nodes started.
   func mend() async throws
   func noTransit(_ query: NoTransitQuery) async throws -> NoTransitResult
+
+  /// What a CHANGE would do; nothing is touched.
+  func plan(_ request: ChangeRequest) async throws -> ChangePlan
+  /// On every node, or nowhere.
+  func apply(_ request: ChangeRequest) async throws -> ChangeResult
+  /// Keeps the change that waits for it.
+  func confirm() async throws -> VersionEntry
+  func rollback(_ request: RollbackRequest) async throws -> ChangeResult
+  /// Newest first.
+  func history(limit: Int, offset: Int) async throws -> [VersionEntry]
+  /// Read from the kernels at the time of the question.
+  func drift() async throws -> Drift
+  func repair() async throws -> Drift
+  func nat(of node: String) async throws -> NodeRules
+  func filter(of node: String) async throws -> NodeRules
+  func connections(of node: String, limit: UInt32, offset: UInt32) async throws -> NodeConnections
+  func qos(of node: String) async throws -> NodeQoS
+  func flowSpecs(of node: String) async throws -> NodeFlowSpecs
+  func rate(_ query: RateQuery) async throws -> RateResult
+  /// Sends a flow and reads the node's conntrack entry of it.
+  func translation(_ query: NATQuery) async throws -> NATResult
 }
 
 extension LabAPI {
@@ -40,6 +61,18 @@ extension LabAPI {
         of: node, prefix: prefix, neighbor: neighbor, limit: page, offset: UInt32(table.routes.count))
       if more.routes.isEmpty { break }
       table.routes += more.routes
+    }
+    return table
+  }
+
+  /// The whole connection table, fetched page by page; it changes meanwhile.
+  public func allConnections(of node: String) async throws -> NodeConnections {
+    let page: UInt32 = 10_000
+    var table = try await connections(of: node, limit: page, offset: 0)
+    while UInt64(table.connections.count) < table.total {
+      let more = try await connections(of: node, limit: page, offset: UInt32(table.connections.count))
+      if more.connections.isEmpty { break }
+      table.connections += more.connections
     }
     return table
   }

@@ -88,7 +88,7 @@ public struct NorthboundClient: LabAPI {
   }
 
   public func mend() async throws {
-    let _: Done = try await exchange(.POST, "/v1/mend", body: [])
+    let _: Done = try await post("/v1/mend")
   }
 
   public func noTransit(_ query: NoTransitQuery) async throws -> NoTransitResult {
@@ -98,9 +98,9 @@ public struct NorthboundClient: LabAPI {
 
 extension NorthboundClient {
   /// Most endpoints answer from memory or from one question to a node.
-  private static let usualTimeout = Duration.seconds(15)
+  static let usualTimeout = Duration.seconds(15)
 
-  private func get<Answer: Decodable>(
+  func get<Answer: Decodable>(
     _ path: String, _ query: [String: String?] = [:], timeout: Duration = usualTimeout
   ) async throws -> Answer {
     let pairs = query.compactMap { key, value in value.map { "\(key)=\(escaped($0))" } }.sorted()
@@ -108,10 +108,15 @@ extension NorthboundClient {
     return try await exchange(.GET, target, timeout: timeout)
   }
 
-  private func post<Answer: Decodable>(
+  func post<Answer: Decodable>(
     _ path: String, _ question: some Encodable, timeout: Duration = usualTimeout
   ) async throws -> Answer {
     try await exchange(.POST, path, body: Array(JSONEncoder().encode(question)), timeout: timeout)
+  }
+
+  /// A command that says everything by its path.
+  func post<Answer: Decodable>(_ path: String, timeout: Duration = usualTimeout) async throws -> Answer {
+    try await exchange(.POST, path, body: [], timeout: timeout)
   }
 
   private func exchange<Answer: Decodable>(

@@ -13,6 +13,14 @@ public struct Proof: Sendable, Equatable {
   public var errors: [String]
   /// Lost packets went round in circles.
   public var loop: RoutingLoop?
+  /// Where the way there ended, as the packets say it there: another node and port than they were sent to where NAT
+  /// rewrote them.
+  public var reached: Reached?
+
+  public struct Reached: Sendable, Equatable {
+    public var node: String
+    public var destination: Endpoint
+  }
 
   public var isComplete: Bool { incomplete.isEmpty }
 

@@ -49,7 +49,43 @@ public struct Prover {
       reachable: reachable, forward: forward, back: back, symmetric: symmetry(reachable),
       incomplete: unique(incomplete),
       ambiguous: unique(ambiguous),
-      errors: ErrorReader(graph: graph, flow: flow).errors(observations), loop: reachable ? nil : loop())
+      errors: ErrorReader(graph: graph, flow: flow).errors(observations) + strayAnswers(reachable),
+      loop: reachable ? nil : loop(), reached: reached())
+  }
+
+  /// The end of a packet that came to the owner of its destination.
+  private func reached() -> Proof.Reached? {
+    for journey in journeys where journey.way == .forward && journey.delivered {
+      guard let last = journey.chain.last.map({ sightings[$0] }) else { continue }
+      let node = graph.node(of: last.interface)
+      if graph.owns(node, last.destination.address) { return .init(node: node, destination: last.destination) }
+    }
+    return nil
+  }
+
+  /// Answers that came to the sender and that its socket did not take: they are from somebody else than it wrote to,
+  /// since the way back missed the node that translates.
+  private func strayAnswers(_ reachable: Bool) -> [String] {
+    guard !reachable, flow.kind != .icmp else { return [] }
+    for journey in journeys where journey.way == .back && journey.delivered {
+      guard let last = journey.chain.last.map({ sightings[$0] }), flow.probes.indices.contains(journey.probe) else {
+        continue
+      }
+      let asked = flow.probes[journey.probe].destination
+      guard last.source != asked else { continue }
+      let way = journey.visits.map(\.node).joined(separator: " > ")
+      let reset = sightings.contains { $0.unit.probe == journey.probe && isReset($0) } ? "; \(flow.from) reset it" : ""
+      return ["\(flow.from): the answer came from \(last.source), not from \(asked), by \(way)\(reset)"]
+    }
+    return []
+  }
+
+  /// The sender's RST, as it left.
+  private func isReset(_ sighting: Sighting) -> Bool {
+    guard sighting.unit.way == .forward, sighting.outbound, graph.node(of: sighting.interface) == flow.from,
+      case .bare(_, _, let flags) = sighting.unit.part
+    else { return false }
+    return TCPFlags(rawValue: flags).contains(.rst)
   }
 
   /// A node that talks to itself uses `lo`, where nothing can go astray and nothing is captured.

@@ -52,7 +52,8 @@ final class ConnectionExchange: Exchange {
 
   deinit { for connection in connections where connection.file >= 0 { _ = close(connection.file) } }
 
-  private static func open(_ plan: TracePlan, _ index: Int) throws(SystemError) -> FileDescriptor {
+  /// A socket whose connection will begin with the plan's sequence number; in the calling thread's network namespace.
+  static func open(_ plan: TracePlan, _ index: Int) throws(SystemError) -> FileDescriptor {
     let file = try ProbeSocket.make(plan.destination.family, SOCK_STREAM)
     let level = Int32(IPPROTO_TCP)
     try ProbeSocket.set(file.rawValue, level, TCP_SYNCNT, 2)  // three SYNs in all

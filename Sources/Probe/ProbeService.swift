@@ -1,11 +1,13 @@
-// netloom-probe as the controller uses it: a connection to controller.sock, a thread per trace.
+// netloom-probe as the controller uses it: a connection to controller.sock, a thread per trace and per rate run.
 //
 //   main thread: EventLoop ── TraceRequest ──► queue ──► trace thread (at most `width` at a time)
-//                    ▲                                        │
-//                    └───────── waker ◄── reply bytes ────────┘
+//                    │  ▲                                     │
+//                    │  └────── waker ◄── reply bytes ────────┤
+//                    └─────── RateRequest ─────────────► run thread (`rateWidth`, more are refused)
 //
 // The controller may crash and come back: the probe keeps trying, with the lab's end as its own (its pid namespace
-// goes). Traces that run when a connection breaks are finished and their replies dropped: nobody waits for them.
+// goes). When a connection breaks, nobody waits for what is under way: traces are finished and their replies dropped, rate
+// runs end at once, since they load the lab.
 import CLinux
 import ControlProtocol
 public import EventLoop
@@ -21,11 +23,16 @@ public final class ProbeService {
   private var reader = FrameReader()
   private var waiting: [NLFromController] = []
   private var running = 0
+  /// Rate runs under way, by a number of their own.
+  private var rates: [UInt64: StopFlag] = [:]
+  private var rateNumber: UInt64 = 0
   private let outbox = Outbox()
   private var waker: Waker?
 
   /// Traces at once: they wait more than they work, but each takes a ring per interface.
   private static let width = 8
+  /// Rate runs at once: each is two busy threads and every packet on its way, on processors that the lab needs too.
+  private static let rateWidth = 2
   private static let retryInterval = EventLoop.milliseconds(100)
 
   /// Connects to the lab whose run directory this is, again and again until it succeeds, once the loop runs.
@@ -61,6 +68,7 @@ public final class ProbeService {
   private func disconnected() {
     connection = nil
     waiting.removeAll()
+    for run in rates.values { run.raise() }
     outbox.discard()
     loop.after(Self.retryInterval) { [weak self] in self?.connect() }
   }
@@ -69,7 +77,11 @@ public final class ProbeService {
     reader.append(bytes)
     do {
       while let message = try reader.next(NLFromController.self) {
-        if case .traceRequest = message.body { waiting.append(message) }
+        switch message.body {
+        case .traceRequest: waiting.append(message)
+        case .rateRequest(let rate): startRate(message.request, rate)
+        default: break
+        }
       }
     } catch {
       log("controller: \(error)")
@@ -84,33 +96,55 @@ public final class ProbeService {
   private func startWaiting() {
     while running < Self.width, !waiting.isEmpty {
       let message = waiting.removeFirst()
-      running += 1
-      let generation = outbox.generation
-      let started = TraceThread(message.traceRequest) { [outbox, waker] reply in
-        guard let reply else {
-          outbox.finish()
+      let (number, request, generation) = (message.request, message.traceRequest, outbox.generation)
+      let started = startDetached { [outbox, waker] in
+        Tracer.run(request) { reply in
+          outbox.put(generation, number) { $0.traceReply = reply }
           waker?.wake()
-          return
         }
-        var envelope = NLToController()
-        envelope.request = message.request
-        envelope.traceReply = reply
-        if let bytes = try? frame(envelope) { outbox.put(bytes, generation) }
+        // When everything is closed.
+        outbox.finish(nil)
         waker?.wake()
-      }.start()
-      if !started {
-        running -= 1
+      }
+      guard started else {
         waiting.insert(message, at: 0)
         log("no thread for a trace; trying again")
         loop.after(Self.retryInterval) { [weak self] in self?.startWaiting() }
         return
       }
+      running += 1
     }
+  }
+
+  // MARK: Rate runs
+
+  private func startRate(_ number: UInt64, _ request: NLRateRequest) {
+    guard rates.count < Self.rateWidth else {
+      return refuse(
+        number, "\(Self.rateWidth) rate runs are under way: no more at a time, they would disturb each other")
+    }
+    let (stop, generation) = (StopFlag(), outbox.generation)
+    rateNumber += 1
+    let run = rateNumber
+    let started = startDetached { [outbox, waker] in
+      RateRun.run(request, stop: stop) { reply in outbox.put(generation, number) { $0.rateReply = reply } }
+      outbox.finish(run)
+      waker?.wake()
+    }
+    guard started else { return refuse(number, "no thread for a rate run") }
+    rates[run] = stop
+  }
+
+  private func refuse(_ number: UInt64, _ reason: String) {
+    outbox.put(outbox.generation, number) { $0.rateReply.error = reason }
+    waker?.wake()
   }
 
   private func deliver() {
     let (replies, finished) = outbox.take()
-    running -= finished
+    for run in finished {
+      if let run { rates[run] = nil } else { running -= 1 }
+    }
     for bytes in replies { connection?.send(bytes) }
     startWaiting()
   }
@@ -118,11 +152,12 @@ public final class ProbeService {
   private func log(_ text: String) { writeError("netloom-probe: \(text)\n") }
 }
 
-/// Replies on their way from trace threads to the loop.
+/// Replies on their way from the threads to the loop.
 private final class Outbox: Sendable {
   private struct State {
     var replies: [[UInt8]] = []
-    var finished = 0
+    /// What has ended: the number of a rate run, nil for a trace.
+    var finished: [UInt64?] = []
     /// Of the connection: replies to a former one are dropped.
     var generation: UInt64 = 0
   }
@@ -130,11 +165,15 @@ private final class Outbox: Sendable {
 
   var generation: UInt64 { state.withLock { $0.generation } }
 
-  func put(_ bytes: [UInt8], _ generation: UInt64) {
+  func put(_ generation: UInt64, _ number: UInt64, _ fill: (inout NLToController) -> Void) {
+    var envelope = NLToController()
+    envelope.request = number
+    fill(&envelope)
+    guard let bytes = try? frame(envelope) else { return }
     state.withLock { if $0.generation == generation { $0.replies.append(bytes) } }
   }
 
-  func finish() { state.withLock { $0.finished += 1 } }
+  func finish(_ run: UInt64?) { state.withLock { $0.finished.append(run) } }
 
   func discard() {
     state.withLock {
@@ -143,44 +182,13 @@ private final class Outbox: Sendable {
     }
   }
 
-  func take() -> (replies: [[UInt8]], finished: Int) {
+  func take() -> (replies: [[UInt8]], finished: [UInt64?]) {
     state.withLock {
       let taken = ($0.replies, $0.finished)
       $0.replies.removeAll()
-      $0.finished = 0
+      $0.finished = []
       return taken
     }
-  }
-}
-
-/// Runs one trace on a detached thread: `report` gets the reply, then nil when everything is closed.
-private final class TraceThread: Sendable {
-  private let request: NLTraceRequest
-  private let report: @Sendable (NLTraceReply?) -> Void
-
-  init(_ request: NLTraceRequest, _ report: @escaping @Sendable (NLTraceReply?) -> Void) {
-    self.request = request
-    self.report = report
-  }
-
-  func start() -> Bool {
-    let context = Unmanaged.passRetained(self)
-    var thread = pthread_t()
-    let result = pthread_create(
-      &thread, nil,
-      { argument in
-        guard let argument else { return nil }
-        let job = Unmanaged<TraceThread>.fromOpaque(argument).takeRetainedValue()
-        Tracer.run(job.request) { job.report($0) }
-        job.report(nil)
-        return nil
-      }, context.toOpaque())
-    guard result == 0 else {
-      context.release()
-      return false
-    }
-    pthread_detach(thread)
-    return true
   }
 }
 

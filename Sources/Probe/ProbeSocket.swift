@@ -30,6 +30,15 @@ enum ProbeSocket {
     }
   }
 
+  /// The octet with the DSCP, of what is sent.
+  static func setTrafficClass(_ socket: Int32, _ family: AddressFamily, _ value: Int32) throws(SystemError) {
+    guard value != 0 else { return }
+    switch family {
+    case .ipv4: try set(socket, Int32(IPPROTO_IP), IP_TOS, value)
+    case .ipv6: try set(socket, Int32(IPPROTO_IPV6), IPV6_TCLASS, value)
+    }
+  }
+
   static func bind(_ socket: Int32, _ address: IPAddress, _ port: UInt16) throws(SystemError) {
     try systemCall("bind", "\(address) port \(port)") {
       withSocketAddress(address, port) { CLinux.bind(socket, $0, $1) }

@@ -26,6 +26,8 @@ struct TracePlan {
   var timeoutMilliseconds: UInt64
   /// The first twelve bytes of every nonce; the probe's number follows.
   var key: [UInt8]
+  /// Where to answer, if not at the destination.
+  var responder: Endpoint?
   /// Initial sequence number of the first connection; the others follow at `RecordMatcher.window`.
   var firstSequence: UInt32
 
@@ -74,6 +76,15 @@ struct TracePlan {
     toNamespace = to.flatMap { pids[$0] }.map(Self.namespace)
     key = (0..<12).map { _ in UInt8.random(in: 0...255) }
     firstSequence = UInt32.random(in: 0...UInt32.max) | 1  // odd with an even stride: never 0, which means "choose"
+  }
+
+  /// The same flow again, answered where NAT leads it.
+  func turned(to reached: Proof.Reached, _ request: NLTraceRequest) throws(TraceRefusal) -> TracePlan {
+    var plan = try TracePlan(request)
+    plan.to = reached.node
+    plan.toNamespace = request.nodes.first { $0.name == reached.node }.map { Self.namespace($0.pid) }
+    plan.responder = reached.destination
+    return plan
   }
 
   static func namespace(_ pid: Int32) -> String { "/proc/\(pid)/ns/net" }

@@ -26,12 +26,17 @@ public struct Tracer {
   public static func run(_ request: NLTraceRequest, _ reply: (NLTraceReply) -> Void) {
     do {
       let plan = try TracePlan(request)
-      let responder = try openResponder(plan)
-      let foreignService = plan.kind == .udp && responder == nil
-      var tracer = Tracer(request, plan, foreignService)
-      let result = try tracer.trace(withEcho: responder != nil, foreignService)
-      withExtendedLifetime(responder) {}
-      withExtendedLifetime(tracer) { reply(result) }
+      let isElsewhere = try attempt(request, plan) { result, reached in
+        let elsewhere = result.reachable ? nil : translated(reached, plan)
+        if elsewhere == nil { reply(result) }
+        return elsewhere
+      }
+      guard let there = isElsewhere else { return }
+      // NAT leads to a node and port where nobody was to answer.
+      _ = try attempt(request, try plan.turned(to: there, request)) { result, _ in
+        reply(result)
+        return nil
+      }
     } catch {
       var failure = NLTraceReply()
       failure.error = (error as? TraceRefusal)?.reason ?? "\(error)"
@@ -39,10 +44,37 @@ public struct Tracer {
     }
   }
 
+  /// Where a translated flow ends, asked by one probe; nil when it ends where it was sent to, or nowhere.
+  static func translatedEnd(_ request: NLTraceRequest) throws -> Proof.Reached? {
+    var request = request
+    (request.count, request.pcap) = (1, "")
+    let plan = try TracePlan(request)
+    return try attempt(request, plan) { _, reached in translated(reached, plan) }
+  }
+
+  private static func attempt(
+    _ request: NLTraceRequest, _ plan: TracePlan, _ use: (NLTraceReply, Proof.Reached?) -> Proof.Reached?
+  ) throws -> Proof.Reached? {
+    let responder = try openResponder(plan)
+    let foreignService = plan.kind == .udp && responder == nil
+    var tracer = Tracer(request, plan, foreignService)
+    let (result, reached) = try tracer.trace(withEcho: responder != nil, foreignService)
+    withExtendedLifetime(responder) {}
+    return withExtendedLifetime(tracer) { use(result, reached) }
+  }
+
+  private static func translated(_ reached: Proof.Reached?, _ plan: TracePlan) -> Proof.Reached? {
+    guard plan.kind != .icmp, let reached, reached.destination != Endpoint(plan.destination, plan.port) else {
+      return nil
+    }
+    return reached
+  }
+
   private static func openResponder(_ plan: TracePlan) throws(SystemError) -> ResponderPool.Lease? {
     guard plan.kind != .icmp, let namespace = plan.toNamespace else { return nil }
+    let end = plan.responder ?? Endpoint(plan.destination, plan.port)
     do {
-      return try ResponderPool.shared.open(plan.kind, namespace, plan.destination, plan.port)
+      return try ResponderPool.shared.open(plan.kind, namespace, end.address, end.port ?? plan.port)
     } catch  where error.code == EADDRNOTAVAIL || error.code == ENOENT {
       return nil  // not an address of that node after all, or it does not run
     }
@@ -68,7 +100,9 @@ public struct Tracer {
 
   // MARK: Traffic
 
-  private mutating func trace(withEcho: Bool, _ foreignService: Bool) throws -> NLTraceReply {
+  private mutating func trace(
+    withEcho: Bool, _ foreignService: Bool
+  ) throws -> (NLTraceReply, Proof.Reached?) {
     let start = Self.realtime()
     let exchange = try makeExchange(withEcho, foreignService)
     converse(exchange)
@@ -86,7 +120,7 @@ public struct Tracer {
         reply.capture = request.pcap
       }
     }
-    return reply
+    return (reply, proof.reached)
   }
 
   private func makeExchange(_ withEcho: Bool, _ foreignService: Bool) throws(TraceRefusal) -> any Exchange {

@@ -6,7 +6,8 @@ internal import Synchronization
 internal import Topology
 
 /// What a failing step leaves behind for the person who has to find out why: the captures of the step, every node's
-/// RIB and kernel routes, the events, the status, all as the API tells them.
+/// RIB and kernel routes, the events, the status; of nodes that do more than routing also their rules, queues and
+/// connections, the drift and the history; all as the API tells them.
 struct Evidence: Sendable {
   /// Folders start here; the current directory.
   let base: String
@@ -15,19 +16,18 @@ struct Evidence: Sendable {
 
   /// Writes what can be had and returns the folder; what cannot is named in `missing.txt` there. A folder of an
   /// earlier run is replaced.
-  func keep(_ traces: [Trace], from api: any LabAPI, nodes: [ResolvedNode]) async throws -> String {
+  func keep(_ findings: Findings, from api: any LabAPI, nodes: [ResolvedNode]) async throws -> String {
     let path = base + "/" + folder
     try? FileManager.default.removeItem(atPath: path)
     try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
     var missing: [String] = []
-    for (number, trace) in traces.enumerated() {
+    for (number, trace) in findings.traces.enumerated() {
       try write(trace, to: path + "trace-\(number + 1).json")
-      guard let capture = trace.capture else { continue }
-      do {
-        try FileManager.default.copyItem(atPath: capture, toPath: path + "trace-\(number + 1).pcapng")
-      } catch {
-        missing.append("\(capture): \(error)")
-      }
+      copy(trace.capture, to: path + "trace-\(number + 1).pcapng", &missing)
+    }
+    for (number, rate) in findings.rates.enumerated() {
+      try write(rate, to: path + "rate-\(number + 1).json")
+      copy(rate.capture, to: path + "rate-\(number + 1).pcapng", &missing)
     }
     await collect("status.json", path, &missing) { try await api.status() }
     await collect("events.json", path, &missing) { try await api.events(since: 0) }
@@ -36,11 +36,38 @@ struct Evidence: Sendable {
       guard node.asn != nil, node.kind == .router else { continue }
       await collect("\(node.name).bgp.json", path, &missing) { try await api.allBGP(of: node.name) }
     }
+    await keepFunctions(of: nodes.filter { !$0.functions.isEmpty || findings.nodes.contains($0.name) }, api, &missing)
     if !missing.isEmpty {
       try (missing.joined(separator: "\n") + "\n").write(
         toFile: path + "missing.txt", atomically: false, encoding: .utf8)
     }
     return folder
+  }
+
+  /// What nodes do with packets beside routing, as their kernels tell it.
+  private func keepFunctions(of nodes: [ResolvedNode], _ api: any LabAPI, _ missing: inout [String]) async {
+    guard !nodes.isEmpty else { return }
+    let path = base + "/" + folder
+    await collect("history.json", path, &missing) { try await api.history(limit: 100, offset: 0) }
+    await collect("drift.json", path, &missing) { try await api.drift() }
+    for name in nodes.map(\.name) {
+      await collect("\(name).nat.json", path, &missing) { try await api.nat(of: name) }
+      await collect("\(name).filter.json", path, &missing) { try await api.filter(of: name) }
+      await collect("\(name).conntrack.json", path, &missing) { try await api.allConnections(of: name) }
+      await collect("\(name).qos.json", path, &missing) { try await api.qos(of: name) }
+    }
+    for node in nodes where !node.functions.flowSpecs.isEmpty {
+      await collect("\(node.name).flowspec.json", path, &missing) { try await api.flowSpecs(of: node.name) }
+    }
+  }
+
+  private func copy(_ capture: String?, to path: String, _ missing: inout [String]) {
+    guard let capture else { return }
+    do {
+      try FileManager.default.copyItem(atPath: capture, toPath: path)
+    } catch {
+      missing.append("\(capture): \(error)")
+    }
   }
 
   private func collect<Value: Encodable>(

@@ -35,9 +35,10 @@ extension TestReport {
     return lines
   }
 
-  /// How long each step with `within:` took to hold.
+  /// How long each step with `within:` took to hold, and what others measured.
   var timings: [String] {
     steps.compactMap { step in
+      if let measured = step.measured { return "\(step.summary): \(measured)" }
       guard let after = step.heldAfter, let within = step.withinMilliseconds else { return nil }
       return "\(step.summary): held after \(duration(after)) (within \(duration(Double(within) / 1000)))"
     }

@@ -1,30 +1,48 @@
-public import NorthboundAPI
+internal import NorthboundAPI
 public import NorthboundClient
 internal import NetTypes
 public import Topology
+
+/// What a step showed, for its evidence.
+struct Findings: Sendable {
+  var traces: [Trace] = []
+  var rates: [RateResult] = []
+  /// Nodes that the step was about.
+  var nodes: Set<String> = []
+}
 
 /// Carries out one step after the other against a running lab.
 public struct StepRunner<C: Clock<Duration>>: Sendable {
   let api: any LabAPI
   let lab: ResolvedLab
+  /// Where rate steps leave their captures; nil: they leave none.
+  let captures: String?
   let clock: C
   /// Between two attempts of a step with `within:`.
   let pause: Duration = .milliseconds(25)
 
-  public init(api: any LabAPI, lab: ResolvedLab, clock: C = ContinuousClock()) {
+  public init(api: any LabAPI, lab: ResolvedLab, captures: String? = nil, clock: C = ContinuousClock()) {
     self.api = api
     self.lab = lab
+    self.captures = captures
     self.clock = clock
   }
 
-  /// What the step came to, and the captures it made.
+  private struct Attempt {
+    var outcome: Outcome
+    var findings = Findings()
+    /// What a step that measures has measured.
+    var measured: String?
+  }
+
+  /// What the step came to, and what it found.
   ///
   /// With `within:` it is tried until it holds or the time is up: an attempt that ends later counts as failed, and a
   /// command is ended when the time is up. Throws `ClientError` when the lab cannot be asked any more, and
   /// `CancellationError`.
-  public func run(_ step: TestStep) async throws -> (report: StepReport, traces: [Trace]) {
+  func run(_ step: TestStep) async throws -> (report: StepReport, findings: Findings) {
     let start = clock.now
-    let limit = step.withinMilliseconds.map { Duration.milliseconds(Int64($0)) }
+    let limit = step.isRepeatable ? step.withinMilliseconds.map { Duration.milliseconds(Int64($0)) } : nil
     var attempt = try await perform(step.action, limit)
     var elapsed = start.duration(to: clock.now)
     if let limit, attempt.outcome.holds, elapsed > limit { attempt.outcome = late(elapsed) }
@@ -38,8 +56,8 @@ public struct StepRunner<C: Clock<Duration>>: Sendable {
     let report = StepReport(
       place: step.place, summary: step.summary, outcome: attempt.outcome,
       heldAfter: attempt.outcome.holds && limit != nil ? elapsed.seconds : nil,
-      withinMilliseconds: step.withinMilliseconds)
-    return (report, attempt.traces)
+      withinMilliseconds: limit == nil ? nil : step.withinMilliseconds, measured: attempt.measured)
+    return (report, attempt.findings)
   }
 
   private func late(_ elapsed: Duration) -> Outcome {
@@ -47,30 +65,63 @@ public struct StepRunner<C: Clock<Duration>>: Sendable {
   }
 
   /// - Parameter limit: what is left of `within:`.
-  private func perform(_ action: TestAction, _ limit: Duration?) async throws -> (outcome: Outcome, traces: [Trace]) {
+  private func perform(_ action: TestAction, _ limit: Duration?) async throws -> Attempt {
     do {
       switch action {
       case .trace(let step):
         let trace = try await api.trace(step.query)
-        return (step.judge(trace), [trace])
+        return Attempt(outcome: step.judge(trace), findings: Findings(traces: [trace]))
       case .noTransit(let step):
         let query = NoTransitQuery(node: step.node, except: step.exceptCustomers ? "customers" : nil)
         let result = try await api.noTransit(query)
-        return (step.judge(result), result.transits)
-      case .route(let step): return (try await judge(step), [])
+        return Attempt(outcome: step.judge(result), findings: Findings(traces: result.transits))
+      case .route(let step): return Attempt(outcome: try await judge(step))
       case .session(let step):
-        return (step.judge(try await api.status(), localInterface: localInterface(step)), [])
+        return Attempt(outcome: step.judge(try await api.status(), localInterface: localInterface(step)))
       case .exec(let step):
         let command = ExecCommand(argv: ["/bin/sh", "-c", step.command], timeoutMs: milliseconds(limit))
-        return (step.judge(try await api.exec(command, in: step.node)), [])
+        return Attempt(outcome: step.judge(try await api.exec(command, in: step.node)))
       case .fault(let step):
         try await api.fault(FaultCommand(kind: step.kind.rawValue, targets: step.targets))
-        return (.held, [])
+        return Attempt(outcome: .held)
+      case .nat(let step):
+        let result = try await api.translation(step.query)
+        return Attempt(outcome: step.judge(result), findings: Findings(traces: [result.trace], nodes: [step.node]))
+      case .rate(let step):
+        let result = try await api.rate(step.query(directory: captures))
+        return Attempt(
+          outcome: step.judge(result), findings: Findings(rates: [result]),
+          measured: result.reachable ? result.measured : nil)
+      case .plan(let step):
+        return try await judge(step) {
+          let plan = try await api.plan($0)
+          return Attempt(outcome: step.judge(plan), findings: Findings(nodes: Set(plan.nodes.map(\.node))))
+        }
+      case .apply(let step):
+        return try await judge(step) {
+          let result = try await api.apply($0)
+          return Attempt(outcome: step.judge(result), findings: Findings(nodes: Set(result.plan.nodes.map(\.node))))
+        }
+      case .rollback(let step):
+        let result = try await api.rollback(RollbackRequest(version: step.version, author: ChangeStep.author))
+        return Attempt(outcome: .held, findings: Findings(nodes: Set(result.plan.nodes.map(\.node))))
       }
     } catch let refusal as APIError {
-      return (.failed([Mismatch("the lab", expected: "an answer", found: refusal.message)]), [])
+      let found = ([refusal.message] + (refusal.diagnostics ?? [])).joined(separator: "; ")
+      return Attempt(outcome: .failed([Mismatch("the lab", expected: "an answer", found: found)]))
     } catch ClientError.timedOut(let path, let limit) {
-      return (.undecided("the controller did not answer \(path) within \(limit.components.seconds) s"), [])
+      return Attempt(
+        outcome: .undecided("the controller did not answer \(path) within \(limit.components.seconds) s"))
+    }
+  }
+
+  /// A refusal may be what the step wants.
+  private func judge(_ step: ChangeStep, _ ask: (ChangeRequest) async throws -> Attempt) async throws -> Attempt {
+    do {
+      return try await ask(step.request)
+    } catch let refusal as APIError {
+      guard let outcome = step.judge(refusal) else { throw refusal }
+      return Attempt(outcome: outcome)
     }
   }
 

@@ -9,6 +9,8 @@ public struct StepReport: Sendable {
   /// Seconds until it held, where `within:` was written.
   public let heldAfter: Double?
   public let withinMilliseconds: UInt32?
+  /// `9.61 Mbit/s, limited by shaping at customer:eth1`, where the step measures.
+  public var measured: String?
 }
 
 /// What became of one test: its steps up to the first that did not hold.

@@ -4,8 +4,9 @@ public import Topology
 
 /// Runs the tests of one file, in order, on a lab that runs.
 ///
-/// Before each test the lab must have converged, after each the controller mends what its faults broke. A step that
-/// does not hold ends its test and keeps evidence while the lab still shows what was wrong, before anything is mended.
+/// Before each test the lab must have converged, after each the controller mends what its faults broke and goes back to
+/// the version that the test found. A step that does not hold ends its test and keeps evidence while the lab still shows
+/// what was wrong, before anything is mended.
 public struct TestRunner: Sendable {
   let api: any LabAPI
   let lab: ResolvedLab
@@ -37,11 +38,17 @@ public struct TestRunner: Sendable {
     _ tests: [LabTest], settled: Bool, report: @Sendable (TestReport) -> Void
   ) async throws -> [TestReport] {
     var reports: [TestReport] = []
+    // What a test left behind and could not be taken back: no later test says anything about the file's lab.
+    var left: String?
     for test in tests {
       let start = clock.now
       var done: TestReport
       do {
-        done = try await run(test, settled: settled, start)
+        if let left {
+          done = try await unsettled(test, [left], start)
+        } else {
+          (done, left) = try await run(test, settled: settled, start)
+        }
       } catch let error as ClientError {
         done = TestReport(name: test.name, seconds: seconds(since: start), steps: [], error: "\(error)")
       }
@@ -52,11 +59,17 @@ public struct TestRunner: Sendable {
     return reports
   }
 
-  private func run(_ test: LabTest, settled: Bool, _ start: ContinuousClock.Instant) async throws -> TestReport {
+  private func run(
+    _ test: LabTest, settled: Bool, _ start: ContinuousClock.Instant
+  ) async throws -> (TestReport, left: String?) {
     if settled, let reasons = try await whyNotConverged() {
-      return try await unsettled(test, reasons, start)
+      return (try await unsettled(test, reasons, start), nil)
     }
-    let runner = StepRunner(api: api, lab: lab)
+    let changes = test.steps.contains(where: \.changesVersion)
+    let version = changes ? try await currentVersion() : nil
+    let captures = test.steps.contains(where: \.measuresRate) ? try? TemporaryFolder() : nil
+    defer { captures?.remove() }
+    let runner = StepRunner(api: api, lab: lab, captures: captures?.path)
     var steps: [StepReport] = []
     var broke = false
     var evidence: Result<String, Unkept>?
@@ -64,20 +77,58 @@ public struct TestRunner: Sendable {
     for step in test.steps {
       broke = broke || step.isFault
       do {
-        let (report, traces) = try await runner.run(step)
+        let (report, findings) = try await runner.run(step)
         steps.append(report)
         if report.outcome.holds { continue }
-        evidence = try await keepEvidence(of: test, traces)
+        evidence = try await keepEvidence(of: test, findings)
       } catch {
         failure = error
       }
       break
     }
     let taken = seconds(since: start)
+    // First the nodes: a version is committed on those that run.
     if broke { try await mend() }
+    let left = changes ? try await goBack(to: version) : nil
     if let failure { throw failure }
-    return TestReport(
+    if let left, steps.last?.outcome.holds != false {
+      steps.append(
+        StepReport(
+          place: test.place, summary: "take back what the test applied",
+          outcome: .failed([Mismatch("the lab", expected: "as the test found it", found: left)]), heldAfter: nil,
+          withinMilliseconds: nil))
+    }
+    let report = TestReport(
       name: test.name, seconds: taken, steps: steps, evidence: try? evidence?.get(), evidenceProblem: evidence?.problem)
+    return (report, left)
+  }
+
+  private func currentVersion() async throws -> Int? {
+    do {
+      return try await api.history(limit: 20, offset: 0).first(where: \.current)?.version
+    } catch is APIError {
+      // The step that changes something will say what is wrong.
+      return nil
+    }
+  }
+
+  /// To the version that the test found. Nil: it is there; otherwise why not. An automatic rollback that happens to run
+  /// at this moment refuses another one until it is done.
+  private func goBack(to version: Int?) async throws -> String? {
+    guard let version else { return nil }
+    let deadline = clock.now + .seconds(10)
+    while true {
+      do {
+        if try await currentVersion() == version { return nil }
+        _ = try await api.rollback(RollbackRequest(version: version, author: ChangeStep.author))
+        return nil
+      } catch let refusal as APIError {
+        guard refusal.code == "conflict", clock.now < deadline else {
+          return "version \(version) cannot be had again: \(refusal.message)"
+        }
+        try await clock.sleep(for: .milliseconds(50))  // poll: until the other change is over
+      }
+    }
   }
 
   /// A refusal to mend shows in the next test: the lab has not converged before it.
@@ -103,17 +154,17 @@ public struct TestRunner: Sendable {
     let reason = "the lab was not converged when the test began: " + reasons.prefix(5).joined(separator: "; ")
     let step = StepReport(
       place: test.place, summary: "converged", outcome: .undecided(reason), heldAfter: nil, withinMilliseconds: nil)
-    let evidence = try await keepEvidence(of: test, [])
+    let evidence = try await keepEvidence(of: test, Findings())
     return TestReport(
       name: test.name, seconds: seconds(since: start), steps: [step], evidence: try? evidence.get(),
       evidenceProblem: evidence.problem)
   }
 
   /// The folder, or why it could not be written: the verdict stands without it.
-  private func keepEvidence(of test: LabTest, _ traces: [Trace]) async throws -> Result<String, Unkept> {
+  private func keepEvidence(of test: LabTest, _ findings: Findings) async throws -> Result<String, Unkept> {
     let evidence = Evidence(base: directory, folder: folders.claim(lab: labName, test: test.name))
     do {
-      return .success(try await evidence.keep(traces, from: api, nodes: lab.nodes))
+      return .success(try await evidence.keep(findings, from: api, nodes: lab.nodes))
     } catch is CancellationError {
       throw CancellationError()
     } catch {

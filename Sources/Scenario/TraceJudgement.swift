@@ -26,7 +26,7 @@ extension TraceStep {
     return mismatches.isEmpty ? .held : .failed(mismatches)
   }
 
-  private static func whyUnreachable(_ trace: Trace) -> String {
+  static func whyUnreachable(_ trace: Trace) -> String {
     guard !trace.reachable else { return "" }
     let last = trace.forward.lastSeen.map { "last seen at \($0)" }
     let reasons = (trace.icmpErrors + [last].compactMap { $0 }).joined(separator: "; ")

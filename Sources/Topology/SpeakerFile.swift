@@ -12,7 +12,9 @@ public enum SpeakerFile {
   }
 
   private static func read(_ source: SourceFile?, _ reporter: Reporter) -> Parsed<ResolvedSpeaker> {
-    guard let source, let tree = DocumentReader.read(source, reporter) else { return reporter.result(nil) }
+    guard let source,
+      let tree = DocumentReader.read(source, expecting: "a mapping with `asn` and `router-id`", reporter)
+    else { return reporter.result(nil) }
     ShapeChecker(reporter: reporter).check(tree, .record(FileKeys.speaker), "the file")
     return reporter.result(SpeakerResolver(tree: tree, file: source.name, reporter: reporter).resolve())
   }

@@ -1,6 +1,7 @@
 /// The lab file: text → `ResolvedLab`.
 ///
 ///   bytes ─ SourceFile ─ DocumentReader ─► Tree ─ ShapeChecker (tables of keys) ─ LabResolver ─► ResolvedLab
+///                              CHANGEs ─► Tree ─ ShapeChecker ─ ChangeOverlay ──┘
 public enum TopologyFile {
   /// Reads and resolves a topology file, or a tests file (`{topology: FILE, tests: [...]}`) with the topology that it
   /// names. Never throws and never stops at the first mistake: all diagnostics come together, sorted by place.
@@ -17,39 +18,97 @@ public enum TopologyFile {
     return read(source, baseDirectory: baseDirectory, reporter)
   }
 
+  /// A topology file and CHANGEs laid over it in order. Diagnostics carry the file and place of the layer that they are
+  /// about. The file's `tests:` are left out where there are CHANGEs: they are about the lab as it was written.
+  public static func parse(_ layers: [FileLayer], baseDirectory: String) -> Parsed<ResolvedLab> {
+    let reporter = Reporter()
+    guard let first = layers.first else {
+      reporter.error(Place(file: "topology", line: 1, column: 1), "no topology file; expected one below the CHANGEs")
+      return reporter.result(nil)
+    }
+    guard let source = SourceFile(name: first.file, bytes: Array(first.text.utf8), reporter),
+      let document = document(source, baseDirectory: baseDirectory, reporter)
+    else { return reporter.result(nil) }
+    guard layers.count > 1 else { return resolve(document, reporter) }
+    var merged = document
+    merged.tree = merged.tree.without("tests")
+    for layer in layers.dropFirst() {
+      guard let source = SourceFile(name: layer.file, bytes: Array(layer.text.utf8), reporter),
+        let change = readChange(source, reporter)
+      else { return reporter.result(nil) }
+      merged.tree = ChangeOverlay.lay(change, over: merged.tree, reporter)
+    }
+    return resolve(merged, reporter)
+  }
+
+  /// nil after reporting why there is nothing that could be laid over a topology.
+  static func readChange(_ source: SourceFile, _ reporter: Reporter) -> Tree? {
+    guard let change = DocumentReader.read(source, expecting: "a CHANGE with `topology` or `policies`", reporter) else {
+      return nil
+    }
+    ShapeChecker(reporter: reporter).check(change, .record(ChangeKeys.file), "the file")
+    return change.isMapping ? change : nil
+  }
+
+  /// A lab's tree with what diagnostics call its file and where relative paths start.
+  private struct Document {
+    var tree: Tree
+    var file: String
+    var baseDirectory: String
+  }
+
   private static func read(_ source: SourceFile, baseDirectory: String, _ reporter: Reporter) -> Parsed<ResolvedLab> {
-    guard let tree = DocumentReader.read(source, reporter) else { return reporter.result(nil) }
+    guard let document = document(source, baseDirectory: baseDirectory, reporter) else { return reporter.result(nil) }
+    return resolve(document, reporter)
+  }
+
+  private static func resolve(_ document: Document, _ reporter: Reporter) -> Parsed<ResolvedLab> {
+    reporter.result(
+      LabResolver(
+        tree: document.tree, file: document.file, baseDirectory: document.baseDirectory, reporter: reporter
+      ).resolve())
+  }
+
+  private static func document(_ source: SourceFile, baseDirectory: String, _ reporter: Reporter) -> Document? {
+    guard let tree = DocumentReader.read(source, reporter) else { return nil }
     if let topology = tree["topology"], topology.text != nil, !topology.isAbsent {
-      return readTests(tree, source, baseDirectory, reporter)
+      return testsDocument(tree, source, baseDirectory, reporter)
     }
     ShapeChecker(reporter: reporter).check(tree, .record(FileKeys.lab), "the file")
-    return reporter.result(
-      LabResolver(tree: tree, file: source.name, baseDirectory: baseDirectory, reporter: reporter).resolve())
+    return Document(tree: tree, file: source.name, baseDirectory: baseDirectory)
   }
 
   /// The lab of another file with the tests of this one; that file's own tests are not run.
-  private static func readTests(
+  private static func testsDocument(
     _ tree: Tree, _ source: SourceFile, _ baseDirectory: String, _ reporter: Reporter
-  ) -> Parsed<ResolvedLab> {
+  ) -> Document? {
     ShapeChecker(reporter: reporter).check(tree, .record(FileKeys.tests), "the file")
-    guard let path = tree["topology"], let text = path.text else { return reporter.result(nil) }
+    guard let path = tree["topology"], let text = path.text else { return nil }
     let named = FilePath.join(FilePath.directory(of: source.name), text)
     let absolute = FilePath.absolute(FilePath.join(baseDirectory, text))
     guard let labSource = SourceFile.read(path: absolute, at: path.place, reporter),
       let renamed = SourceFile(name: named, bytes: Array(labSource.text.utf8), reporter),
       let lab = DocumentReader.read(renamed, reporter)
-    else { return reporter.result(nil) }
+    else { return nil }
     if let other = lab["topology"], other.text != nil, !other.isAbsent {
       reporter.error(path.place, "`\(text)` is a tests file itself; expected a topology file")
-      return reporter.result(nil)
+      return nil
     }
     ShapeChecker(reporter: reporter).check(lab, .record(FileKeys.lab), "the file")
     let merged = Tree(
       place: lab.place,
       content: .mapping(lab.entries.filter { $0.key != "tests" } + tree.entries.filter { $0.key == "tests" }))
-    return reporter.result(
-      LabResolver(
-        tree: merged, file: named, baseDirectory: FilePath.directory(of: absolute), reporter: reporter
-      ).resolve())
+    return Document(tree: merged, file: named, baseDirectory: FilePath.directory(of: absolute))
+  }
+}
+
+/// The text of a file and what diagnostics call it: a topology file, or a CHANGE above one.
+public struct FileLayer: Hashable, Sendable {
+  public var file: String
+  public var text: String
+
+  public init(file: String, text: String) {
+    self.file = file
+    self.text = text
   }
 }

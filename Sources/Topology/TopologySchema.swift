@@ -4,9 +4,19 @@
 public enum TopologySchema {
   /// The schema of a lab file, or a tests file, as JSON text, indented, keys in a fixed order.
   public static func lab() -> String {
-    SchemaWriter().write(FileKeys.lab, title: "Netloom topology file", alternatives: [FileKeys.tests])
+    var writer = SchemaWriter()
+    return writer.write(FileKeys.lab, title: "Netloom topology file", alternatives: [FileKeys.tests])
   }
 
   /// The schema of the file of `netloom speaker`.
-  public static func speaker() -> String { SchemaWriter().write(FileKeys.speaker, title: "Netloom speaker file") }
+  public static func speaker() -> String {
+    var writer = SchemaWriter()
+    return writer.write(FileKeys.speaker, title: "Netloom speaker file")
+  }
+
+  /// The schema of a CHANGE, which is laid over a topology file.
+  public static func change() -> String {
+    var writer = SchemaWriter()
+    return writer.write(ChangeKeys.file, title: "Netloom CHANGE")
+  }
 }

@@ -21,7 +21,12 @@ enum Failure {
       Output.error(error.message)
       return 128 + error.signal
     case let error as APIError:
-      Output.error(error.message)
+      // A file's mistakes stand for themselves, as those of `validate` do.
+      if let diagnostics = error.diagnostics, !diagnostics.isEmpty {
+        diagnostics.forEach(Output.note)
+      } else {
+        Output.error(error.message.split(separator: "\n").joined(separator: "; "))
+      }
       return exitCode(of: error)
     case let error as ClientError:
       Output.error("\(error)")
@@ -39,8 +44,8 @@ enum Failure {
 
   private static func exitCode(of error: APIError) -> Int32 {
     switch error.code {
-    case "not-found", "invalid": 2
-    case "conflict", "timeout": 1
+    case "not-found", "invalid", "invalid-file": 2
+    case "refused", "conflict", "timeout": 1
     default: 3
     }
   }

@@ -87,7 +87,9 @@ extension Lab {
   func naming<Answer>(_ ask: (NorthboundClient) async throws -> Answer) async throws -> Answer {
     do {
       return try await ask(client)
-    } catch let error as APIError where error.code == "not-found" && !error.message.contains("did you mean") {
+    } catch let error as APIError
+      where error.code == "not-found" && error.diagnostics == nil && !error.message.contains("did you mean")
+    {
       guard let suggestion = await suggestion(for: error) else { throw error }
       throw APIError(code: error.code, message: "\(error.message); did you mean \(suggestion)?")
     }
@@ -96,9 +98,7 @@ extension Lab {
   /// Asks about one node. A stopped one has no answer, though its namespace may still stand; of one without a speaker
   /// is said that it has none.
   func reading<Answer>(_ node: String, _ ask: (NorthboundClient) async throws -> Answer) async throws -> Answer {
-    if try await client.status().nodes.contains(where: { $0.name == node && $0.state == "stopped" }) {
-      throw LabError(.environment, "\(node) is stopped; it runs again after: netloom fault start \(node)")
-    }
+    try await refuseStopped(node)
     do {
       return try await naming(ask)
     } catch let error as APIError where error.code == "invalid" {
@@ -107,6 +107,19 @@ extension Lab {
       else { throw error }
       throw LabError(.usage, "\(node) is a \(kind.rawValue): it speaks no BGP; see: netloom show routes \(node)")
     }
+  }
+
+  /// Asks about what a node does with packets, which has nothing to do with BGP.
+  func readingFunctions<Answer>(
+    of node: String, _ ask: (NorthboundClient) async throws -> Answer
+  ) async throws -> Answer {
+    try await refuseStopped(node)
+    return try await naming(ask)
+  }
+
+  private func refuseStopped(_ node: String) async throws {
+    guard try await client.status().nodes.contains(where: { $0.name == node && $0.state == "stopped" }) else { return }
+    throw LabError(.environment, "\(node) is stopped; it runs again after: netloom fault start \(node)")
   }
 
   /// The word of the message that is nearly a name of the lab.

@@ -12,6 +12,7 @@ struct Netloom: ParsableCommand {
         netloom trace h1 web --proto tcp --port 80
         netloom explain isp2 203.0.113.0/24     why that path won, rule by rule
         netloom test topologies/dual-isp.yaml   the tests, in a lab of their own
+        netloom plan change.yaml                what it would change, rule by rule; then: netloom apply change.yaml
         netloom down
 
       COMPLETION, for bash, zsh or fish:
@@ -26,7 +27,14 @@ struct Netloom: ParsableCommand {
       CommandGroup(
         name: "Looking inside",
         subcommands: [
-          ExecCommand.self, ShowCommand.self, ExplainCommand.self, TraceCommand.self, CaptureCommand.self,
+          ExecCommand.self, ShowCommand.self, ExplainCommand.self, TraceCommand.self, RateCommand.self,
+          CaptureCommand.self,
+        ]),
+      CommandGroup(
+        name: "Changing",
+        subcommands: [
+          PlanCommand.self, ApplyCommand.self, ConfirmCommand.self, RollbackCommand.self, HistoryCommand.self,
+          DriftCommand.self,
         ]),
       CommandGroup(name: "Proving", subcommands: [TestCommand.self, FaultCommandLine.self]),
       CommandGroup(
@@ -41,7 +49,5 @@ struct Netloom: ParsableCommand {
     } + ["help"]
 
   /// Promised, refused by name until it is there.
-  static let notYet: Set<String> = [
-    "plan", "apply", "confirm", "rollback", "history", "drift", "traffic", "pipeline", "mesh",
-  ]
+  static let notYet: Set<String> = ["traffic", "pipeline", "mesh"]
 }

@@ -6,7 +6,7 @@ import NorthboundClient
 struct ShowCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "show",
-    abstract: "Routes, BGP table, neighbors or links of a node, read now.",
+    abstract: "What a node has: routes, BGP, links, rules, queues, connections; read now.",
     discussion: """
       EXAMPLES:
         netloom show routes customer                      the kernel's table
@@ -14,11 +14,17 @@ struct ShowCommand: AsyncParsableCommand {
         netloom show bgp customer --neighbor isp1         what isp1 sent
         netloom show neighbors customer
         netloom show links customer -o json
+        netloom show nat customer                         the rules in the kernel, with their counters
+        netloom show filter customer
+        netloom show conntrack customer                   connections, and what became of their addresses
+        netloom show qos customer                         queues, classes, policers
+        netloom show flowspec isp1
 
       Exit code 1 when there is nothing for the PREFIX.
       """)
 
-  @Argument(help: "routes, bgp, neighbors or links.")
+  @Argument(
+    help: "routes, bgp, neighbors, links, nat, filter, conntrack, qos or flowspec.", completion: .list(Self.words))
   var what: String
 
   @Argument(help: "The node, or LAB/NODE.")
@@ -32,25 +38,32 @@ struct ShowCommand: AsyncParsableCommand {
 
   @OptionGroup var common: CommonOptions
 
-  private static let words = ["routes", "bgp", "neighbors", "links"]
-  private static let notYet: Set<String> = ["nat", "conntrack", "qos"]
+  private static let words = [
+    "routes", "bgp", "neighbors", "links", "nat", "filter", "conntrack", "qos", "flowspec",
+  ]
 
   func run() async throws {
-    if Self.notYet.contains(what) { throw LabError(.usage, "show \(what) is not there yet in this version") }
     guard Self.words.contains(what) else {
       let hint = nearest(to: what, in: Self.words).map { "did you mean \($0)?" }
       throw LabError(.usage, "cannot show \(what); \(hint ?? "known are \(Self.words.joined(separator: ", "))")")
+    }
+    if let prefix, !["routes", "bgp"].contains(what) {
+      throw LabError(.usage, "show \(what) takes no PREFIX, \(prefix) is one too many; routes and bgp do")
     }
     let (lab, name) = try common.find(node)
     switch what {
     case "routes": try await showRoutes(lab, name)
     case "bgp": try await showBGP(lab, name)
     case "neighbors": try await showNeighbors(lab, name)
+    case "nat", "filter": try await showRules(lab, name)
+    case "conntrack": try await showConnections(lab, name)
+    case "qos": try await showQoS(lab, name)
+    case "flowspec": try await showFlowSpecs(lab, name)
     default: try await showLinks(lab, name)
     }
   }
 
-  private var palette: Palette { Palette(color: common.appearance.color) }
+  var palette: Palette { Palette(color: common.appearance.color) }
 
   private func showRoutes(_ lab: Lab, _ name: String) async throws {
     let routes = try await lab.reading(name) { try await $0.routes(of: name, prefix: prefix) }
@@ -152,7 +165,7 @@ struct ShowCommand: AsyncParsableCommand {
     show(table, otherwise: "\(name) has no links")
   }
 
-  private func show(_ table: Table, otherwise text: String) {
+  func show(_ table: Table, otherwise text: String) {
     guard !table.isEmpty else { return Output.line(text) }
     for line in table.lines(palette: palette) { Output.line(line) }
   }

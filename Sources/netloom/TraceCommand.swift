@@ -52,7 +52,7 @@ struct TraceCommand: AsyncParsableCommand {
   func run() async throws {
     let (lab, source) = try common.find(from)
     let query = TraceQuery(
-      from: source, to: try target(in: lab), proto: proto.rawValue, port: port ?? Self.usualPort(proto),
+      from: source, to: try lab.target(to), proto: proto.rawValue, port: port ?? Self.usualPort(proto),
       family: family?.rawValue, count: count, directory: try pcap.map(Paths.directory))
     let trace = try await lab.naming { try await $0.trace(query) }
     if common.json {
@@ -61,16 +61,6 @@ struct TraceCommand: AsyncParsableCommand {
       TraceText(trace, palette: Palette(color: common.appearance.color)).lines.forEach(Output.line)
     }
     if !trace.reachable || trace.undecided != nil || !trace.complete { throw Exit(code: 1) }
-  }
-
-  /// `LAB/NODE` is taken for TO as well, if it is the same lab.
-  private func target(in lab: Lab) throws -> String {
-    let parts = to.split(separator: "/", maxSplits: 1).map(String.init)
-    guard parts.count == 2 else { return to }
-    guard parts[0] == lab.name else {
-      throw LabError(.usage, "\(to) is not in lab \(lab.name): a flow stays in one lab")
-    }
-    return parts[1]
   }
 
   private static func usualPort(_ proto: Transport) -> UInt16? {

@@ -33,6 +33,13 @@ struct UpCommand: AsyncParsableCommand {
   @Option(help: ArgumentHelp("How long it may take to converge (500ms, 60s, 2m).", valueName: "time"))
   var timeout = TimeArgument(.seconds(60))
 
+  @Option(
+    name: .customLong("api-port"),
+    help: ArgumentHelp(
+      "Serve the API on this port of the machine's loopback too; requests carry the token of the run directory's api.token.",
+      valueName: "port"))
+  var apiPort: UInt16?
+
   @Option(name: .shortAndLong, help: "table or json (the lab's status).")
   var output: OutputFormat = .table
 
@@ -43,8 +50,10 @@ struct UpCommand: AsyncParsableCommand {
     let root = RunRoot.ofThisUser()
     root.sweep()
     let progress = UpProgress(shown: Output.isErrorTerminal, verbose: appearance.verbose)
-    let start = LabStart(
+    var start = LabStart(
       topology: topology, replace: replace, timeout: timeout.duration, environment: Output.environment)
+    start.author = Author.name
+    start.apiPort = apiPort ?? 0
     let begun = ContinuousClock.now
     let running: Lab
     do {

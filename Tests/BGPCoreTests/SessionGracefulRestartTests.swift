@@ -48,8 +48,8 @@ import Testing
   @Test func aLostConnectionKeepsTheRoutes() {
     var (harness, connection) = up()
     harness.feed(.closed(connection))
-    #expect(harness.actions.losses == [.down(.connectionLost, retaining: .all)])
-    #expect(harness.session.staleFamilies == .all)
+    #expect(harness.actions.losses == [.down(.connectionLost, retaining: .unicast)])
+    #expect(harness.session.staleFamilies == .unicast)
   }
 
   @Test func everyOtherEndDropsThem() {
@@ -75,9 +75,9 @@ import Testing
       SessionHarness.open(restart: SessionHarness.gracefulRestart(time: 30)))
     harness.feed(.closed(connection))
     harness.wake(afterMilliseconds: 29_999)
-    #expect(!harness.actions.contains(.dropStale(.all)))
+    #expect(!harness.actions.contains(.dropStale(.unicast)))
     harness.wake(afterMilliseconds: 1)
-    #expect(harness.actions.contains(.dropStale(.all)))
+    #expect(harness.actions.contains(.dropStale(.unicast)))
     #expect(harness.session.staleFamilies.isEmpty)
   }
 
@@ -85,7 +85,7 @@ import Testing
     var (harness, connection) = up { $0.gracefulRestart = 5 }
     harness.feed(.closed(connection))
     harness.wake(afterMilliseconds: 5_000)
-    #expect(harness.actions.contains(.dropStale(.all)))
+    #expect(harness.actions.contains(.dropStale(.unicast)))
   }
 
   @Test func routesStayUntilTheEndOfRIBOfTheirFamily() {
@@ -105,13 +105,13 @@ import Testing
     var (harness, connection) = up()
     harness.feed(.closed(connection))
     let actions = comeBack(&harness, SessionHarness.gracefulRestart(isRestarting: true, preserved: false))
-    #expect(actions.contains(.dropStale(.all)))
+    #expect(actions.contains(.dropStale(.unicast)))
   }
 
   @Test func aPeerThatComesBackWithoutTheCapabilityLosesThemAtOnce() {
     var (harness, connection) = up()
     harness.feed(.closed(connection))
-    #expect(comeBack(&harness, nil).contains(.dropStale(.all)))
+    #expect(comeBack(&harness, nil).contains(.dropStale(.unicast)))
   }
 
   @Test func anEndOfRIBThatNeverComesIsNotAwaitedForEver() {
@@ -119,7 +119,7 @@ import Testing
     harness.feed(.closed(connection))
     _ = comeBack(&harness, SessionHarness.gracefulRestart(isRestarting: true))
     harness.wake(afterMilliseconds: 120_000)
-    #expect(harness.actions.contains(.dropStale(.all)))
+    #expect(harness.actions.contains(.dropStale(.unicast)))
     #expect(harness.state == .established)
   }
 
@@ -127,7 +127,7 @@ import Testing
     var (harness, connection) = up()
     harness.feed(.closed(connection))
     harness.feed(.linkDown)
-    #expect(harness.actions.contains(.dropStale(.all)))
+    #expect(harness.actions.contains(.dropStale(.unicast)))
     #expect(harness.state == .idle)
   }
 
@@ -138,10 +138,10 @@ import Testing
     let restart = SessionHarness.gracefulRestart(isRestarting: true)
     harness.feed(.received(rival, .open(SessionHarness.open(restart: restart))))
     #expect(harness.actions.closed == [connection])
-    #expect(harness.actions.losses == [.down(.connectionLost, retaining: .all)])
+    #expect(harness.actions.losses == [.down(.connectionLost, retaining: .unicast)])
     #expect(harness.state == .openConfirm)
     harness.feed(.received(rival, .keepalive))
     #expect(harness.session.connection == rival)
-    #expect(harness.session.staleFamilies == .all)
+    #expect(harness.session.staleFamilies == .unicast)
   }
 }

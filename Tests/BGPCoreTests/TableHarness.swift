@@ -12,6 +12,7 @@ struct TableHarness: ~Copyable {
   var table: RoutingTable
   /// What a peer has been told and not been told to forget.
   var told: [PeerIndex: [IPPrefix: PathAttributes]] = [:]
+  var toldRules: [PeerIndex: [FlowRule: PathAttributes]] = [:]
   var messages: [PeerIndex: [UpdateMessage]] = [:]
   /// The same as they were written.
   var bytes: [PeerIndex: [[UInt8]]] = [:]
@@ -40,7 +41,7 @@ struct TableHarness: ~Copyable {
 
   /// A neighbor 10.0.0.N with its session up.
   mutating func peer(
-    _ number: UInt8, asn: UInt32, id: UInt32? = nil, families: FamilySet = .all, fourOctetAS: Bool = true,
+    _ number: UInt8, asn: UInt32, id: UInt32? = nil, families: FamilySet = .unicast, fourOctetAS: Bool = true,
     _ adjust: (inout PeerSettings) -> Void = { _ in }
   ) -> PeerIndex {
     var settings = PeerSettings(
@@ -55,9 +56,11 @@ struct TableHarness: ~Copyable {
   }
 
   mutating func up(
-    _ peer: PeerIndex, id: UInt32, families: FamilySet = .all, fourOctetAS: Bool = true, local: String = "10.0.0.254"
+    _ peer: PeerIndex, id: UInt32, families: FamilySet = .unicast, fourOctetAS: Bool = true,
+    local: String = "10.0.0.254"
   ) {
     told[peer] = [:]
+    toldRules[peer] = [:]
     table.sessionUp(
       peer,
       Negotiated(families: families, fourOctetAS: fourOctetAS, peerRouterID: id, localAddress: address(local)))
@@ -132,6 +135,10 @@ struct TableHarness: ~Copyable {
     for prefix in decoded.withdrawn {
       #expect(told[peer]?.removeValue(forKey: prefix) != nil, "\(prefix) withdrawn from \(peer) but never announced")
     }
+    for rule in decoded.withdrawnRules {
+      #expect(toldRules[peer]?.removeValue(forKey: rule) != nil, "\(rule) withdrawn from \(peer) but never announced")
+    }
+    for rule in decoded.announcedRules { toldRules[peer]?[rule] = decoded.attributes }
     for prefix in decoded.announced { told[peer]?[prefix] = decoded.attributes }
   }
 

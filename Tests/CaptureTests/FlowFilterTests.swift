@@ -56,13 +56,14 @@ private func run(_ program: [(code: UInt16, ifTrue: Int, ifFalse: Int, value: UI
       FlowFilter(family, .icmp, words: [.init(offset: 8, base: word)]),
       FlowFilter(family, .udp, words: [.init(offset: 8, base: word)]),
       FlowFilter(family, .udp, words: []),
+      FlowFilter(family, .udp, words: [.init(offset: 8, base: word)], sample: .init(offset: 12, mask: 0x1001)),
       FlowFilter(family, .tcp, words: [4, 8].map { .init(offset: $0, base: 0xFFFF_FF00, span: 0x0110_0000) }),
     ]
   }
 
   private static let frames: [[UInt8]] = {
     var bodies: [(v4: UInt8, v6: UInt8, [UInt8])] = []
-    for payload in [key + [1, 2, 3], [1] + key, []] {
+    for payload in [key + [1, 2, 3], [1] + key, [], key + [1, 2, 0, 4], key + [1, 2, 0x10, 4], key + [1, 2, 0, 1]] {
       bodies.append((1, 58, Frames.icmp(8, 0, payload)))
       bodies.append((1, 58, Frames.icmp(129, 0, payload)))
       bodies.append((1, 58, Frames.icmp(3, 0, payload)))

@@ -92,7 +92,7 @@ struct AdoptionTests {
     if !open.converged { #expect(open.reasons.contains("isp1: its agent is not connected")) }
     let again = try await lab.agent("isp1")
     await again.process?.wait { received in
-      received.count { if case .desired = $0 { true } else { false } } == 2
+      received.count { if case .desired = $0 { true } else { false } } == 3
     }
     #expect(await again.desired("speaker").map(\.version) == [1])
     #expect(await again.desired("routes").map(\.version) == [1])

@@ -6,6 +6,7 @@ import Logging
 import NIOCore
 import NIOPosix
 import NetTypes
+import NorthboundAPI
 import Synchronization
 import Testing
 import Topology
@@ -18,10 +19,13 @@ final class FakeLab: Sendable {
   let controller: LabController
   let loop: any EventLoop
 
-  init(_ yaml: String, in existing: RunDirectory? = nil) async throws {
+  init(
+    _ yaml: String, in existing: RunDirectory? = nil, limits: StepLimits = StepLimits()
+  ) async throws {
     directory = existing ?? RunDirectory(path: "/tmp/nlc-\(UUID().uuidString.prefix(8))")
     try FileManager.default.createDirectory(atPath: directory.path, withIntermediateDirectories: true)
     try Data("router id 10.9.0.2;\n".utf8).write(to: URL(fileURLWithPath: directory.path + "/bird.conf"))
+    try Data(yaml.utf8).write(to: URL(fileURLWithPath: directory.topology))
     let parsed = TopologyFile.parse(text: yaml, file: "lab.yaml", baseDirectory: directory.path)
     resolved = try #require(parsed.value, "\(parsed.diagnostics)")
     plan = machinePlan(
@@ -30,11 +34,21 @@ final class FakeLab: Sendable {
     loop = MultiThreadedEventLoopGroup.singleton.next()
     var logger = Logger(label: "test")
     logger.logLevel = .critical
-    controller = LabController(lab: resolved, plan: plan, run: directory, loop: loop, logger: logger)
+    controller = try LabController(plan: plan, run: directory, loop: loop, logger: logger, limits: limits)
     try await controller.start()
   }
 
   deinit { try? FileManager.default.removeItem(atPath: directory.path) }
+
+  /// Waits until the lab is not converged for these reasons; on a busy machine others come before. The last answer.
+  func notConverged(because reasons: [String]) async -> Convergence {
+    let deadline = ContinuousClock.now + .seconds(20)
+    var answer = await controller.converged(timeoutMilliseconds: 100)
+    while answer.reasons != reasons, ContinuousClock.now < deadline {
+      answer = await controller.converged(timeoutMilliseconds: 100)  // poll
+    }
+    return answer
+  }
 
   /// A machine whose nodes all run; commands succeed unless `answer` says otherwise.
   func machine(
@@ -117,90 +131,4 @@ func link(_ name: String, up: Bool) -> NLLinkState {
   state.up = up
   state.carrier = up
   return state
-}
-
-/// A netloom-node that applies what it is told and reports the sample the test gives it.
-final class FakeAgent: Sendable {
-  let name: String
-  private let state: Mutex<State>
-
-  private struct State {
-    var sample: NLSample
-    var refusal: String?
-    var answers: [NLQuery.Kind: NLQueryReply] = [:]
-    var process: FakeProcess?
-    /// Consumed one per sample asked for.
-    var script: [NLSample] = []
-  }
-
-  init(name: String, applied: [String: UInt64], sample: NLSample) {
-    self.name = name
-    var sample = sample
-    sample.applied = applied
-    state = Mutex(State(sample: sample))
-  }
-
-  func connect(to directory: RunDirectory) async throws {
-    var hello = NLHello()
-    hello.role = .node
-    hello.name = name
-    hello.pid = 7
-    hello.applied = state.withLock { $0.sample.applied }
-    let process = try await FakeProcess.connect(to: directory.controllerSocket, hello: hello) { self.answer($0) }
-    state.withLock { $0.process = process }
-    try await push()
-  }
-
-  private func answer(_ message: NLFromController) -> [NLToController.OneOf_Body] {
-    state.withLock { state in
-      switch message.body {
-      case .desired(let desired): return [Self.apply(desired, &state)]
-      case .sampleRequest(let request):
-        var sample = state.script.isEmpty ? state.sample : state.script.removeFirst()
-        sample.applied = state.sample.applied
-        sample.wave = request.wave
-        return [.sample(sample)]
-      case .query(let query): return [.queryReply(state.answers[query.kind] ?? NLQueryReply())]
-      case .speakerCommand:
-        var ack = NLAck()
-        ack.type = "command"
-        return [.ack(ack)]
-      default: return []
-      }
-    }
-  }
-
-  private static func apply(_ desired: NLDesired, _ state: inout State) -> NLToController.OneOf_Body {
-    var ack = NLAck()
-    if case .speaker = desired.resource { ack.type = "speaker" } else { ack.type = "routes" }
-    ack.version = desired.version
-    if let refusal = state.refusal {
-      ack.error = refusal
-      ack.offender = "neighbor isp1"
-      state.sample.failed[ack.type] = desired.version
-    } else {
-      state.sample.applied[ack.type] = desired.version
-    }
-    return .ack(ack)
-  }
-
-  func change(_ edit: (inout NLSample) -> Void) { state.withLock { edit(&$0.sample) } }
-  func refuse(_ reason: String) { state.withLock { $0.refusal = reason } }
-  func answer(_ kind: NLQuery.Kind, _ reply: NLQueryReply) { state.withLock { $0.answers[kind] = reply } }
-  /// The next samples asked for, before the steady one counts again.
-  func next(_ samples: [NLSample]) { state.withLock { $0.script = samples } }
-  var sample: NLSample { state.withLock { $0.sample } }
-  var process: FakeProcess? { state.withLock { $0.process } }
-
-  /// Pushes the present sample, as a node does when it connected and whenever it becomes idle.
-  func push() async throws { try await process?.send(.sample(sample)) }
-
-  /// All versions of a resource type that the controller sent on this connection.
-  func desired(_ type: String) async -> [NLDesired] {
-    await process?.received.compactMap { body in
-      guard case .desired(let desired) = body else { return nil }
-      if case .speaker = desired.resource { return type == "speaker" ? desired : nil }
-      return type == "routes" ? desired : nil
-    } ?? []
-  }
 }

@@ -206,7 +206,7 @@ struct TraceTests {
       reply.return.path = ["web", "isp2", request.from]
       return reply
     }
-    while await lab.controller.status().nodes[0].state != "running" { await Task.yield() }
+    _ = await lab.controller.converged(timeoutMilliseconds: 10_000)
     let result = try await lab.controller.noTransit(NoTransitQuery(node: "customer"))
     #expect(!result.holds)
     #expect(result.undecided == nil)

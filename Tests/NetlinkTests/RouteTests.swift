@@ -115,6 +115,50 @@ import Testing
     }
   }
 
+  @Test func `a policy rule asks for protocol, ports and code point, and reads back as written`() throws {
+    let pair = try Pair()
+    var rule = Rule(
+      .ipv4, priority: 10_001, table: RouteTable(rawValue: 5000), source: try net("10.0.0.0/8"),
+      inputInterface: InterfaceName("v0"))
+    (rule.transport, rule.sourcePorts, rule.destinationPorts) = (6, 1024...65000, 80...80)
+    let other = Rule(.ipv6, priority: 10_001, table: .main, destination: try net("fd00::/16"))
+    let monitor = try Monitor(.rules, in: pair.a)
+    try pair.socketA.commit { batch in
+      batch.addRule(rule)
+      batch.addRule(other)
+    }
+    let shown = try Kernel.output(of: "ip rule; ip -6 rule", in: pair.a)
+    #expect(
+      shown.contains(
+        "10001:\tfrom 10.0.0.0/8 iif v0 ipproto tcp sport 1024-65000 dport 80 lookup 5000 proto static"), "\(shown)")
+    #expect(shown.contains("10001:\tfrom all to fd00::/16 lookup main"), "\(shown)")
+    #expect(try pair.socketA.rules(.ipv4).contains(rule) && pair.socketA.rules(.ipv6).contains(other))
+    let events = try monitor.read().events
+    #expect(events == [.rule(rule), .rule(other)])
+    try pair.socketA.commit { $0.deleteRule(rule) }
+    #expect(try monitor.read().events == [.ruleRemoved(rule)])
+    #expect(try !pair.socketA.rules(.ipv4).contains(rule))
+    if try NetlinkSocket.canRouteByCodePoint() {
+      rule.codePoint = 46
+      try pair.socketA.commit { $0.addRule(rule) }
+      #expect(try pair.socketA.rules(.ipv4).contains(rule))
+    }
+  }
+
+  @Test func `routes of a table beyond 255 are read, and of a table that is not there none`() throws {
+    let pair = try Pair()
+    let table = RouteTable(rawValue: 5007)
+    #expect(try pair.socketA.routes(.init(table: table)).isEmpty)
+    try pair.socketA.commit { batch in
+      for (prefix, gateway) in [("0.0.0.0/0", "10.7.0.2"), ("::/0", "fd07::2")] {
+        guard let destination = IPPrefix(prefix), let hop = IPAddress(gateway) else { continue }
+        batch.setRoute(Route(destination, hops: [Route.Hop(hop, link: 7)], metric: 9, table: table))
+      }
+    }
+    #expect(try pair.socketA.routes(.init(table: table)).map(\.destination.description) == ["0.0.0.0/0", "::/0"])
+    #expect(try Kernel.output(of: "ip route show table 5007", in: pair.a).contains("default via 10.7.0.2 dev v0"))
+  }
+
   @Test func `a rule reads back as written`() throws {
     let pair = try Pair()
     let table = RouteTable(rawValue: 1000)

@@ -155,6 +155,32 @@ import Testing
     #expect(try bench.listing().contains("type filter hook output priority filter + 7;"))
   }
 
+  @Test func `where order is kept, the listing depends on nothing but what is desired`() throws {
+    let bench = try Bench()
+    func desired(_ names: [String]) -> Ruleset {
+      let base = Chain("c", input, rules: names.map { Rule([], [.jump($0)]) })
+      let shape = SetShape([.ipv4Address])
+      return Ruleset([
+        Table(
+          table, sets: names.map { NamedSet("set-" + $0, shape) },
+          chains: [base] + names.map { Chain($0, rules: [Rule([], [.counter], comment: $0)]) })
+      ])
+    }
+    func listing(after steps: [[String]]) throws -> String {
+      for names in steps {
+        var transaction = Transaction(from: try bench.read(table), to: desired(names), keepingOrder: true)
+        try bench.socket.commit(&transaction)
+      }
+      return try bench.listing()
+    }
+    let direct = try listing(after: [["x", "y", "z"]])
+    #expect(try listing(after: [["x", "z"], ["z", "y"], ["x", "y", "z"]]) == direct)
+    var nothing = Transaction(from: try bench.read(table), to: desired(["x", "y", "z"]), keepingOrder: true)
+    let requests = nothing.count
+    #expect(requests == 0)
+    try bench.socket.check(&nothing)
+  }
+
   @Test func `tables that are not asked for are told and left alone`() throws {
     let bench = try Bench()
     try bench.load("table ip theirs { chain c { counter accept; } ; }")

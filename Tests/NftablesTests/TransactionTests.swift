@@ -187,3 +187,49 @@ import Testing
 extension StandingRuleset {
   func chainRules(_ name: String) -> Int? { tables.first?.chain(name)?.rules.count }
 }
+
+@Suite(.enabled(if: Kernel.isAllowed)) struct DryRunTests {
+  private let table = TableID(.inet, "t")
+
+  @Test func `a dry run finds what a commit would, and changes nothing`() throws {
+    let bench = try Bench()
+    let before = try bench.socket.generation()
+    let good = Ruleset([
+      Table(table, chains: [Chain("c", BaseChain(.nat, .postrouting, .sourceNAT), rules: [Rule([], [.masquerade()])])])
+    ])
+    var transaction = Transaction(from: try bench.read(table), to: good)
+    try bench.socket.check(&transaction)
+    #expect(try bench.listing() == "")
+    #expect(try bench.socket.generation() == before)
+    try bench.socket.commit(&transaction)
+    #expect(try bench.rules(of: "inet t c") == ["masquerade"])
+  }
+
+  @Test func `a dry run names the rule that is refused, also one that only validation of the whole chain finds`() throws
+  {
+    let bench = try Bench()
+    try bench.load("table inet t { }")
+    let wrong: [(Hook, [Action], Int32)] = [
+      (.postrouting, [.jump("nowhere")], ENOENT), (.prerouting, [.masquerade()], EOPNOTSUPP),
+      (.postrouting, [.jump("c")], EOPNOTSUPP),
+    ]
+    for (hook, actions, number) in wrong {
+      let bad = Ruleset([
+        Table(
+          table,
+          chains: [
+            Chain("c", BaseChain(.nat, hook, 0), rules: [Rule([], [.accept]), Rule([], actions, comment: "line 7")])
+          ])
+      ])
+      var transaction = Transaction(from: try bench.read(table), to: bad)
+      do throws(KernelError) {
+        try bench.socket.check(&transaction)
+        Issue.record("\(actions) was taken")
+      } catch {
+        #expect(error.number == number, "\(error)")
+        #expect(error.subject.contains("line 7"), "\(error)")
+      }
+      #expect(try bench.listing() == "table inet t {\n}\n")
+    }
+  }
+}

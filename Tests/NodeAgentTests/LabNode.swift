@@ -97,6 +97,8 @@ final class LabNode {
   let namespace: Namespace
   let far: Namespace
   let farSocket: NetlinkSocket
+  /// What is behind each interface: `far` behind all of them, or a host of its own.
+  let hosts: [Namespace]
   let socket: NetlinkSocket
   let controller: FakeController
   let agent: Agent
@@ -114,19 +116,24 @@ final class LabNode {
   }()
   static var isAllowed: Bool { refusal == nil }
 
-  init() throws {
+  /// - Parameter count: 1, or 2 for a namespace of its own behind each interface.
+  init(hosts count: Int = 1) throws {
     loop = try EventLoop()
     namespace = try Namespace.create()
     far = try Namespace.create()
+    hosts = count == 1 ? [far, far] : [far, try Namespace.create()]
     socket = try NetlinkSocket(in: namespace)
     farSocket = try NetlinkSocket(in: far)
     try Sysctl.write([.init("net.ipv6.conf.all.keep_addr_on_down", "1")], in: namespace)
+    // Nobody else has these addresses; looking for one who has takes a second.
+    for place in [namespace] + hosts { try Sysctl.write([.init("net.ipv6.conf.default.accept_dad", "0")], in: place) }
     for number in 1...2 as ClosedRange<UInt32> {
       let index = InterfaceIndex(rawValue: 10 + number)
       let name = try #require(InterfaceName("eth\(number)"))
-      let ends = (VethEnd(name, in: namespace, index: index), VethEnd(name, in: far, index: index))
+      let host = hosts[Int(number) - 1]
+      let ends = (VethEnd(name, in: namespace, index: index), VethEnd(name, in: host, index: index))
       try socket.commit { $0.addVethPair(ends.0, ends.1) }
-      try farSocket.commit { $0.setLink(index, up: true) }
+      try NetlinkSocket(in: host).commit { $0.setLink(index, up: true) }
       for text in ["10.\(6 + number).0.1/24", "fd0\(6 + number)::1/64"] {
         let address = try #require(InterfaceAddress(text))
         try socket.commit { batch in

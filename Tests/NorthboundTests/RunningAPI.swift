@@ -18,29 +18,32 @@ final class RunningAPI: Sendable {
 
   var client: NorthboundClient { NorthboundClient(socket: directory.apiSocket) }
 
-  init() async throws {
+  /// `listener`: a bound TCP socket that the API serves too, to whoever has the token.
+  init(listener: TokenListener? = nil) async throws {
     directory = RunDirectory(path: "/tmp/nlapi-\(UUID().uuidString.prefix(8))")
     try FileManager.default.createDirectory(atPath: directory.path, withIntermediateDirectories: true)
-    let parsed = TopologyFile.parse(
-      text: """
-        name: pair
-        topology:
-          nodes:
-            customer: {kind: router, asn: 64500, networks: [203.0.113.0/24]}
-            isp1: {kind: router, asn: 64496}
-          links:
-            - {endpoints: ["customer:eth1", "isp1:eth1"], relation: customer-provider}
-        """, file: "lab.yaml", baseDirectory: "/")
+    let text = """
+      name: pair
+      topology:
+        nodes:
+          customer: {kind: router, asn: 64500, networks: [203.0.113.0/24]}
+          isp1: {kind: router, asn: 64496}
+        links:
+          - {endpoints: ["customer:eth1", "isp1:eth1"], relation: customer-provider}
+      """
+    try Data(text.utf8).write(to: URL(fileURLWithPath: directory.topology))
+    let parsed = TopologyFile.parse(text: text, file: "lab.yaml", baseDirectory: directory.path)
     let lab = try #require(parsed.value, "\(parsed.diagnostics)")
     let plan = machinePlan(
       of: lab, in: PlanContext(environment: [], machine: "here", programs: "/nowhere", topology: directory.topology))
     let loop = MultiThreadedEventLoopGroup.singleton.next()
     var logger = Logger(label: "test")
     logger.logLevel = .critical
-    let controller = LabController(lab: lab, plan: plan, run: directory, loop: loop, logger: logger)
+    let controller = try LabController(plan: plan, run: directory, loop: loop, logger: logger)
     try await controller.start()
     self.controller = controller
-    let server = APIServer(controller: controller, socket: directory.apiSocket, loop: loop, logger: logger)
+    let server = APIServer(
+      controller: controller, socket: directory.apiSocket, loop: loop, logger: logger, inherited: listener)
     let (ready, announce) = AsyncStream.makeStream(of: Void.self)
     serving = Task { try await server.run { announce.finish() } }
     for await _ in ready {}

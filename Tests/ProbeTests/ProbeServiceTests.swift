@@ -52,18 +52,27 @@ private final class ScriptedController {
     var message = NLFromController()
     message.request = number
     message.traceRequest = request
+    try send(message)
+  }
+
+  func ask(_ number: UInt64, _ request: NLRateRequest) throws {
+    var message = NLFromController()
+    message.request = number
+    message.rateRequest = request
+    try send(message)
+  }
+
+  private func send(_ message: NLFromController) throws {
     try SmallFile.writeAll(connection, frame(message))
   }
 }
 
 extension NamespaceTests {
   @Suite struct ProbeServiceTests {
-    @Test("the probe says hello, answers every request under its number, and comes back to a new controller")
-    func service() throws {
-      let lab = try NamespaceLab(["h1:eth1-web:eth1"], hosts: ["h1", "web"])
+    /// A probe that serves a controller on paper, and what ends it.
+    private static func serve() throws -> (ScriptedController, stop: () -> Void) {
       let path = NSTemporaryDirectory() + "nlprobe-\(UUID().uuidString.prefix(8))"
       try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-      defer { try? FileManager.default.removeItem(atPath: path) }
       let controller = try ScriptedController(RunDirectory(path: path))
       let stopper = Mutex<Waker?>(nil)
       let thread = Thread {
@@ -74,7 +83,59 @@ extension NamespaceTests {
         withExtendedLifetime(service) { try? loop.run() }
       }
       thread.start()
-      defer { stopper.withLock { $0?.wake() } }
+      return (
+        controller,
+        {
+          stopper.withLock { $0?.wake() }
+          try? FileManager.default.removeItem(atPath: path)
+        }
+      )
+    }
+
+    @Test("rate runs go on beside traces, two at a time, and end with the controller that asked for them")
+    func rates() throws {
+      let lab = try NamespaceLab(["h1:eth1-web:eth1"], hosts: ["h1", "web"])
+      let (controller, stop) = try Self.serve()
+      defer { stop() }
+      try controller.accept()
+      _ = try controller.receive()
+      func rate(_ port: UInt32, _ milliseconds: UInt32) -> NLRateRequest {
+        var request = NLRateRequest()
+        request.flow = lab.request("h1", "web", lab.address("web:eth1"), .udp, port: port)
+        (request.durationMs, request.rate) = (milliseconds, 1_000_000)
+        return request
+      }
+      for number: UInt64 in 1...3 { try controller.ask(number, rate(6000 + UInt32(number), 400)) }
+      try controller.ask(4, lab.request("h1", "web", lab.address("web:eth1")))
+      var replies: [UInt64: NLToController] = [:]
+      for _ in 0..<4 {
+        let message = try controller.receive()
+        replies[message.request] = message
+      }
+      for number: UInt64 in 1...2 {
+        #expect(replies[number]?.rateReply.reachable == true, "\(replies[number]?.rateReply.error ?? "")")
+        #expect(replies[number]?.rateReply.limitedBy == NLRateReply.LimitedBy.none)
+      }
+      #expect(replies[3]?.rateReply.error.contains("2 rate runs are under way") == true)
+      #expect(replies[4]?.traceReply.reachable == true)
+      // One of a minute is gone with its controller: its port is free again.
+      try controller.ask(5, rate(6005, 60_000))
+      let limit = Date().addingTimeInterval(20)
+      while try !lab.run("web", "cat /proc/net/udp").contains(":1775 "), Date() < limit {
+        usleep(1000)  // poll
+      }
+      controller.hangUp()
+      while try lab.run("web", "cat /proc/net/udp").contains(":1775 "), Date() < limit {
+        usleep(1000)  // poll
+      }
+      #expect(Date() < limit)
+    }
+
+    @Test("the probe says hello, answers every request under its number, and comes back to a new controller")
+    func service() throws {
+      let lab = try NamespaceLab(["h1:eth1-web:eth1"], hosts: ["h1", "web"])
+      let (controller, stop) = try Self.serve()
+      defer { stop() }
       try controller.accept()
       let hello = try controller.receive().hello
       #expect(hello.role == .probe && hello.name == "m1" && hello.pid == getpid())

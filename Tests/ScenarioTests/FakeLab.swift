@@ -17,6 +17,17 @@ final class FakeLab: LabAPI {
     var routes: [KernelRoute] = []
     var exec: ExecResult?
     var noTransit: NoTransitResult?
+    /// What `plan`, `apply` and `rollback` come to; a refusal goes before a result.
+    var plan: ChangePlan?
+    var result: ChangeResult?
+    var refusal: APIError?
+    /// The current version, one question after the other; the last one stays. Empty: the history is refused.
+    var versions: [Int] = []
+    /// One after the other, nil: it is done; none left: it is done.
+    var rollbackRefusals: [APIError?] = []
+    var rate: RateResult?
+    /// One after the other; the last one stays.
+    var translations: [NATResult] = []
     /// Every question fails: the lab is gone.
     var isGone = false
   }
@@ -76,6 +87,65 @@ final class FakeLab: LabAPI {
 
   func mend() throws { try answer("mend") { _ in () } }
   func noTransit(_ query: NoTransitQuery) throws -> NoTransitResult { try answer("no-transit") { $0.noTransit } }
+
+  private func change<Value>(_ question: String, _ value: (inout Script) -> Value?) throws -> Value {
+    let refusal = state.withLock { $0.script.refusal }
+    guard let refusal else { return try answer(question, value) }
+    let _: Void = try answer(question) { _ in () }
+    throw refusal
+  }
+
+  func plan(_ request: ChangeRequest) throws -> ChangePlan { try change("plan \(request.file)") { $0.plan } }
+
+  func apply(_ request: ChangeRequest) throws -> ChangeResult {
+    let limit = request.confirmWithinMs.map { " within \($0)" } ?? ""
+    return try change("apply \(request.file)\(limit) by \(request.author ?? "nobody")") { $0.result }
+  }
+
+  func confirm() throws -> VersionEntry { try answer("confirm") { _ in nil } }
+
+  func rollback(_ request: RollbackRequest) throws -> ChangeResult {
+    let refusal = try answer("rollback \(request.version.map(String.init) ?? "previous")") { script -> APIError?? in
+      .some(script.rollbackRefusals.isEmpty ? nil : script.rollbackRefusals.removeFirst())
+    }
+    if let refusal { throw refusal }
+    return changed(version: 9)
+  }
+
+  func history(limit: Int, offset: Int) throws -> [VersionEntry] {
+    let version = try answer("history") { $0.versions.count > 1 ? $0.versions.removeFirst() : $0.versions.first }
+    return [VersionEntry(version: version, at: "", change: "up", current: true, author: "", diff: [])]
+  }
+
+  func drift() throws -> Drift { try answer("drift") { _ in Drift(lab: "small", drift: [], foreign: [], unknown: []) } }
+  func repair() throws -> Drift { try answer("repair") { _ in nil } }
+  func nat(of node: String) throws -> NodeRules { try answer("nat \(node)") { _ in NodeRules(node: node, rules: []) } }
+  func filter(of node: String) throws -> NodeRules { try answer("filter \(node)") { _ in nil } }
+
+  func connections(of node: String, limit: UInt32, offset: UInt32) throws -> NodeConnections {
+    try answer("conntrack \(node)") { _ in NodeConnections(node: node, connections: [], total: 0, limit: 1) }
+  }
+
+  func qos(of node: String) throws -> NodeQoS { try answer("qos \(node)") { _ in nil } }
+  func flowSpecs(of node: String) throws -> NodeFlowSpecs { try answer("flowspec \(node)") { _ in nil } }
+
+  func rate(_ query: RateQuery) throws -> RateResult {
+    try answer("rate \(query.from) \(query.to) \(query.durationMs) ms") { $0.rate }
+  }
+
+  func translation(_ query: NATQuery) throws -> NATResult {
+    try answer("translation \(query.node) \(query.from) \(query.to) \(query.proto)") {
+      $0.translations.count > 1 ? $0.translations.removeFirst() : $0.translations.first
+    }
+  }
+}
+
+/// What a change did that touched these nodes.
+func changed(version: Int, applied: Bool = true, nodes: String...) -> ChangeResult {
+  let change = ObjectChange(action: .add, section: "nat", what: "masquerade out eth1")
+  let plan = ChangePlan(
+    version: 1, nodes: nodes.map { NodeChanges(node: $0, changes: [change]) }, warnings: [])
+  return ChangeResult(version: version, applied: applied, plan: plan, milliseconds: 1)
 }
 
 /// A clock that only sleeping moves.

@@ -6,7 +6,8 @@ import Testing
   static let holding = [
     "dual-isp", "asymmetric-return", "inbound-steering", "transit-leak-fixed", "next-hop-self", "private-asn",
     "failover",
-    "peering-lan", "chain-200",
+    "peering-lan", "chain-200", "nat-edge", "nat-asymmetric", "qos-shaping-vs-policing", "sdn-path-steering",
+    "flowspec-mitigation", "enterprise-edge",
   ]
 
   @Test("a topology that claims to hold does", arguments: holding)

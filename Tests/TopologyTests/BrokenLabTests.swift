@@ -42,7 +42,7 @@ func parse(_ text: String) -> Parsed<ResolvedLab> {
 }
 
 /// Two eBGP routers and whatever is added below them.
-private func pair(_ rest: String, a: String = "", b: String = "", link: String = ", relation: peer-peer") -> String {
+func pair(_ rest: String, a: String = "", b: String = "", link: String = ", relation: peer-peer") -> String {
   """
   name: t
   topology:
@@ -101,14 +101,8 @@ private let brokenNodes: [Broken] = [
   Broken("the kind registry", "not yet", "name: t\ntopology:\n  nodes: {a: {kind: §registry}}\n"),
   Broken("a node without kind", "kind", "name: t\ntopology:\n  nodes: {§a: {exec: []}}\n"),
   Broken("a node of which nothing is written", "kind", "name: t\ntopology:\n  nodes:\n    §a:\n"),
-  Broken("nat", "not yet", pair("", a: ", §nat: [{masquerade: {out: eth1}}]")),
-  Broken("qos", "not yet", pair("", a: ", §qos: {eth1: {}}")),
-  Broken("filter", "not yet", pair("", a: ", §filter: [{otherwise: accept}]")),
-  Broken("publish", "not yet", "name: t\ntopology:\n  nodes: {a: {kind: host, §publish: [\"8080:80\"]}}\n"),
   Broken("image", "not yet", "name: t\ntopology:\n  nodes: {a: {kind: host, §image: \"web:1\"}}\n"),
-  Broken("path", "not yet", pair("", a: ", §path: {via: [b]}")),
   Broken("mesh", "not yet", pair("§mesh: {mtls: strict}")),
-  Broken("drift", "not yet", pair("§drift: repair")),
   Broken("AS 0", "RFC 7607", "name: t\ntopology:\n  nodes: {a: {kind: router, asn: §0}}\n"),
   Broken("AS 23456", "AS_TRANS", "name: t\ntopology:\n  nodes: {a: {kind: router, asn: §23456}}\n"),
   Broken("AS 65535", "RFC 7300", "name: t\ntopology:\n  nodes: {a: {kind: router, asn: §65535}}\n"),
@@ -321,7 +315,7 @@ private let brokenTests: [Broken] = [
   Broken(
     "an expectation of another step", "nothing a trace",
     pair("tests: [{name: x, steps: [{trace: {from: a, to: b}, expect: {§state: idle}}]}]")),
-  Broken("a step of a later version", "not yet", pair("tests: [{name: x, steps: [{§rate: {from: a, to: b}}]}]")),
+  Broken("a step of a later version", "not yet", pair("tests: [{name: x, steps: [{§traffic: {from: a, to: b}}]}]")),
   Broken("a fault of a later version", "not yet", pair("tests: [{name: x, steps: [{fault: {§partition: [a, b]}}]}]")),
   Broken(
     "two words in a step", "together",
@@ -346,7 +340,8 @@ extension String {
   }
 }
 
-let allBrokenLabs = brokenText + brokenNodes + brokenLinks + brokenBGP + brokenPolicies + brokenTests
+let allBrokenLabs =
+  brokenText + brokenNodes + brokenLinks + brokenBGP + brokenPolicies + brokenTests + brokenFunctions + brokenSteps
 
 @Test(arguments: allBrokenLabs)
 func aBrokenFileIsRefusedAtItsPlaceInItsWords(_ broken: Broken) throws {

@@ -16,6 +16,7 @@ let contractSample = """
     nodes:
       h1:
         kind: host
+        publish: ["8080:80"]
       h2: {kind: host}
       customer:
         kind: router
@@ -29,6 +30,19 @@ let contractSample = """
           neighbors:
             isp1: {import: prefer-isp1, export: own-only, md5: s3cret, ttl-security: true, max-prefix: 1000, next-hop-self: true,
                    graceful-restart: 120, remove-private-as: all, allow-own-as: 1, send-communities: true}
+        nat:
+          - {snat: {out: eth1, from: 192.168.1.0/24, to: 203.0.113.10}}
+          - {dnat: {in: eth1, proto: tcp, port: 80, to: "192.168.1.10:8080"}}
+          - {map: {inside: 192.168.2.0/28, outside: 203.0.113.16/28}}
+          - {masquerade: {out: eth1, from: 192.168.0.0/16}}
+        filter:
+          - {match: {in: eth1, proto: tcp, port: [80, 443]}, then: accept}
+          - {match: {in: eth1, connections-over: 100}, then: drop}
+          - {otherwise: accept}
+        qos:
+          eth1:
+            egress:  {shape: {rate: 10mbit, burst: 64kb}, classes: [{name: voice, match: {dscp: ef}, rate: 2mbit, ceil: 10mbit, priority: 1}]}
+            ingress: {police: {rate: 5mbit, burst: 64kb}}
         routes: [{to: 198.18.0.0/15, via: isp1}]
       isp1: {kind: router, asn: 64496, networks: [192.0.2.0/24]}
       isp2: {kind: router, asn: 64497, networks: [198.51.100.0/24]}
@@ -60,6 +74,10 @@ let contractSample = """
           within: 2s
           expect: {reachable: true, forward: [h1, customer, isp2, web]}
         - fault: {link-up: ["customer:eth1", "isp1:eth1"]}
+        - rate: {from: h1, to: web, proto: tcp, for: 10s}
+          expect: {mbit: {min: 9, max: 10}, limited-by: shaping}
+        - nat: {node: customer, flow: {from: h2, to: web}}
+          expect: {translated: 203.0.113.10}
         - exec: {node: h1, command: "curl -sf http://web/"}
           expect: {exit: 0, output: "/Directory listing/"}
 
@@ -196,7 +214,7 @@ let contractSample = """
 
   @Test func typesItsTests() throws {
     let test = try #require(lab.tests.first)
-    #expect(test.name == "the way back is the other ISP" && test.steps.count == 8)
+    #expect(test.name == "the way back is the other ISP" && test.steps.count == 10)
     #expect(
       test.steps[0].action
         == .trace(
@@ -211,8 +229,52 @@ let contractSample = """
     guard case .fault(let fault) = test.steps[4].action else { throw Unexpected() }
     #expect(fault.kind == .linkDown && fault.targets == ["customer:eth1", "isp1:eth1"])
     #expect(test.steps[5].withinMilliseconds == 2000)
-    guard case .exec(let exec) = test.steps[7].action else { throw Unexpected() }
+    guard case .exec(let exec) = test.steps[9].action else { throw Unexpected() }
     #expect(exec.exit == 0 && exec.output == .pattern("Directory listing"))
+  }
+
+  @Test func typesWhatTheCustomerDoesWithPackets() throws {
+    let functions = try #require(lab.node("customer")?.functions)
+    #expect(
+      functions.nat.map(\.origin.text) == [
+        "snat out eth1 from 192.168.1.0/24 to 203.0.113.10", "dnat in eth1 proto tcp port 80 to 192.168.1.10:8080",
+        "map inside 192.168.2.0/28 outside 203.0.113.16/28", "masquerade out eth1 from 192.168.0.0/16",
+      ])
+    let pool = try #require(IPAddress("203.0.113.10"))
+    let server = try #require(IPAddress("192.168.1.10"))
+    #expect(
+      functions.nat[0].match.outgoing == ["eth1"]
+        && functions.nat[0].match.from.map(\.description) == ["192.168.1.0/24"])
+    #expect(functions.nat[0].translation == .source(pool...pool, ports: nil, persistent: false, random: false))
+    // The address that eth1 was given, since none is written.
+    #expect(
+      functions.nat[1].match.to.map(\.description) == ["10.0.0.0/32"] && functions.nat[1].match.ports == [80...80])
+    #expect(
+      functions.nat[1].translation == .destination(server...server, ports: 8080...8080, hairpin: false, inside: []))
+    #expect(functions.filter.map(\.then) == [.accept, .drop, .accept])
+    #expect(functions.filter[0].match?.ports == [80...80, 443...443])
+    #expect(functions.filter[1].match?.connectionsOver == 100 && functions.filter[2].match == nil)
+    #expect(functions.filter[0].origin.text == "filter in eth1 proto tcp port 80,443 accept")
+    let qos = try #require(functions.qos.first)
+    // RFC 3246: ef is 46. 64 * 1024 bytes.
+    #expect(qos.interface == "eth1" && qos.shaper?.rate == 10_000_000 && qos.shaper?.burst == 65536)
+    let voice = try #require(qos.shaper?.classes.first)
+    #expect(voice.name == "voice" && voice.match.dscp == [46] && voice.rate == 2_000_000 && voice.ceil == 10_000_000)
+    #expect(voice.priority == 1)
+    #expect(
+      voice.origin.text == "shape eth1 10mbit class voice rate 2mbit ceil 10mbit priority 1 match dscp ef")
+    #expect(qos.policers.map(\.limit) == [.rate(5_000_000)] && qos.policers.map(\.burst) == [65536])
+    #expect(lab.node("h1")?.functions.published.map { [$0.outer, $0.inner] } == [[8080, 80]])
+    #expect(lab.node("isp1")?.functions == PacketFunctions() && !lab.repairsDrift)
+  }
+
+  @Test func typesItsRateAndNATSteps() throws {
+    let steps = try #require(lab.tests.first?.steps)
+    guard case .rate(let rate) = steps[7].action, case .nat(let nat) = steps[8].action else { throw Unexpected() }
+    #expect(rate.from == "h1" && rate.to == "web" && rate.transport == .tcp && rate.port == 5201)
+    #expect(rate.milliseconds == 10_000 && rate.minimum == 9 && rate.maximum == 10 && rate.limitedBy == .shaping)
+    #expect(nat.node == "customer" && nat.from == "h2" && nat.to == "web" && nat.transport == .icmp)
+    #expect(nat.translated == IPAddress("203.0.113.10") && !nat.untouched && nat.reachable == nil)
   }
 
   @Test func isTheSameEveryTime() {

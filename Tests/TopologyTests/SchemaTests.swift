@@ -64,9 +64,12 @@ struct TheSchema {
     let forms: Set<String> = [
       "a scalar", "a list", "no name", "a name without a value", "a bad lab name", "a node name that is too long",
       "no nodes key", "an unknown key at the top", "an unknown key of a node", "a list where a mapping belongs",
-      "a mapping where a scalar belongs", "a kind that does not exist", "the kind pod", "the kind registry", "nat",
-      "qos",
-      "filter", "publish", "image", "path", "mesh", "drift", "an AS with letters", "a network without a length",
+      "a mapping where a scalar belongs", "a kind that does not exist", "the kind pod", "the kind registry", "image",
+      "mesh",
+      "a drift that does not exist", "two words in a nat rule", "a rate without a unit", "a rate with a unit of others",
+      "a code point that does not exist", "a published port without the node's",
+      "an empty match", "a flow specification without an action", "an apply of nothing",
+      "a key that cannot change", "an AS with letters", "a network without a length",
       "a loopback that is a subnet", "a sysctl of the machine", "a command that is not in a list", "three endpoints",
       "a link without endpoints", "a long interface name", "an address without a length", "one list of addresses",
       "delay", "jitter", "loss", "rate", "a relation that does not exist", "an md5 password of 81 bytes",
@@ -78,6 +81,18 @@ struct TheSchema {
     #expect(broken.count == forms.count)
     let answers = try #require(try verdicts(schema: TopologySchema.lab(), broken.map(\.text)))
     for (one, answer) in zip(broken, answers) { #expect(answer == [false, false], "\(one.about)") }
+  }
+
+  @Test func ofAChangeTakesNullAndRefusesWhatCannotChange() throws {
+    let good = [
+      "topology: {nodes: {a: {nat: null, qos: ~, bgp: {multipath: 2}, path: {match: {dscp: ef}, via: [b]}}}}",
+      "policies: {p: null, q: [{then: accept}]}",
+    ]
+    let bad = [
+      "topology: {nodes: {a: {kind: host}}}", "name: t\npolicies: {p: null}", "{}", "topology: {nodes: {a: {}}}",
+    ]
+    let answers = try #require(try verdicts(schema: TopologySchema.change(), good + bad))
+    #expect(answers == good.map { _ in [true, true] } + bad.map { _ in [false, false] })
   }
 
   @Test func ofASpeakerFileTakesItsSample() throws {
@@ -109,8 +124,38 @@ private let wideSample = """
         exec: ["true"]
         cmd: ["sleep 1000"]
         env: {LANG: C}
+        nat:
+          - {snat: {out: eth1, from: [192.168.1.0/24, 192.168.3.1], destination: 192.0.2.0/24, proto: tcp, port: 80-90,
+                    to: 203.0.113.10-203.0.113.20, ports: 1024-65535, persistent: true, random: true}}
+          - {snat: {out: [eth1], to: 203.0.113.16/28}}
+          - {masquerade: {out: eth1, from: "2001:db8:7::/64", ports: 1024-65535, random: false}}
+          - {dnat: {in: eth1, proto: udp, port: [53, 5353], address: 203.0.113.10, to: 192.168.1.10, hairpin: true}}
+          - {dnat: {in: eth1, proto: tcp, port: 8000-8080, to: "192.168.1.10:8000-8080"}}
+          - {dnat: {in: eth1, proto: tcp, port: 443, to: "[2001:db8:7::1]:8443"}}
+          - {map: {inside: "2001:db8:7::/64", outside: "2001:db8:9::/64"}}
+          - {zone: {in: eth1, id: 5}}
+        filter:
+          - {match: {in: eth1, out: [eth1], from: 10.0.0.0/8, to: [192.0.2.1], proto: tcp, port: [80, "443-445"],
+                     source-port: 1024-65535, state: [new, established], connections-over: 100, dscp: [ef, 10]}, then: reject}
+          - {otherwise: drop}
+        qos:
+          eth1:
+            egress:
+              shape: {rate: 1.5mbit, burst: 16kb, limit: 1mb}
+              classes: [{name: voice, match: {dscp: ef, proto: udp}, rate: 500kbit, ceil: 1mbit, priority: 0, limit: 64kb}]
+              mark: [{match: {proto: tcp, port: 22}, dscp: cs2}, {dscp: 0}]
+            ingress: {police: [{packets: 100, burst: 10, per: source, match: {proto: icmp}}, {rate: 5mbit, per: flow}]}
+        path:
+          - {match: {in: eth1, from: 10.0.0.0/8, to: 192.0.2.0/24, proto: tcp, port: 80, source-port: 1024-65535, dscp: ef}, via: ["b:eth1", c]}
+        flowspec:
+          - {match: {from: 10.0.0.0/8, to: 192.0.2.1, proto: [tcp, 17], port: 80, source-port: 53, destination-port: [80-90],
+                     length: 64-128, dscp: af11, fragment: false}, then: [{rate: 1mbit}, {mark: af11}]}
+          - {match: {family: ipv4, proto: icmp, icmp-type: 8, icmp-code: 0}, then: drop}
+          - {match: {proto: tcp, tcp-flags: [syn]}, then: {packets: 100}}
+          - {match: {to: 192.0.2.9}, then: {redirect: 10.0.0.1}}
         labels: {site: west}
-        routes: [{to: "2001:db8:9::/48", via: b}, {to: 198.18.0.0/15, via: "b:eth1"}]
+        routes: [{to: "2001:db8:9::/48", via: b}, {to: 198.18.0.0/15, via: "b:eth1"},
+                 {to: 198.51.100.0/24, via: {b: 3}}, {to: 192.0.2.0/24, via: [b]}]
         bgp:
           timers: {keepalive: 3s, hold: 9, connect: 500ms}
           multipath: 4
@@ -124,13 +169,14 @@ private let wideSample = """
                 passive: true, timers: {hold: 30}, sessions: [ipv4, ipv6], roles: false}
       b: {kind: router, asn: 64501, bgp: {neighbors: {c: {relation: peer-peer}}}}
       c: {kind: router, asn: 1.10}
-      s: {kind: switch}
-      h: {kind: host}
+      s: {kind: switch, qos: {eth1: {egress: {shape: {rate: 1gbit}}}}}
+      h: {kind: host, publish: ["8080:80"]}
     links:
       - {endpoints: ["a:eth1", "b:eth1"], relation: customer-provider, roles: false, mtu: 9000, cost: 10}
       - {endpoints: [b, s]}
       - {endpoints: [c, s]}
       - {endpoints: [h, c], addresses: [[192.168.1.2/24], [192.168.1.1/24]]}
+  drift: repair
   policies:
     p:
       - {match: {prefix: ["10.0.0.0/8 ge 16 le 24", 192.0.2.0/24], as-path: "^65001_", community: [65001:100, "*:1", no-export],
@@ -160,5 +206,19 @@ private let wideSample = """
         - fault: kill-controller
         - fault: {kill-controller: true}
         - fault: {reset-session: [a, b]}
+        - nat: {node: a, flow: {from: h, to: b, proto: udp, port: 53, family: ipv4}}
+          expect: {translated: 10.0.0.1, source: 10.0.0.1, destination: 10.0.0.1, reachable: true}
+        - nat: {node: a, flow: {from: h, to: b}}
+          expect: {translated: false}
+        - rate: {from: h, to: b, proto: udp, port: 9, for: 500ms, offer: 20mbit, dscp: ef, family: ipv6}
+          expect: {mbit: {min: 9.5, max: 10}, limited-by: policing, delay: {max: 5ms}}
+        - rate: {from: h, to: b, rate: 20mbit}
+        - plan: {topology: {nodes: {a: {nat: null, routes: []}}}}
+          expect: {nodes: [a]}
+        - apply: {topology: {nodes: {a: {nat: null, qos: ~}, b: {congestion: reno}}}, policies: {p2: [{then: accept}]}, confirm-within: 5s}
+          expect: {applied: true, nodes: [b, a]}
+        - rollback: previous
+        - rollback: 3
+        - rollback: {to: 1}
 
   """

@@ -9,8 +9,10 @@ enum FileKeys {
       Key("topology", .record(topology), .required, "`nodes:` and `links:`"),
       Key("policies", PolicyKeys.policies, "routing policies by name"),
       Key("tests", TestKeys.tests, "what must hold"),
+      Key(
+        "drift", .scalar(.word(["repair", "report"])),
+        "what becomes of nft and tc objects that others changed; report unless written"),
       .notYet("mesh", "the service mesh"),
-      .notYet("drift", "repair of nft and tc"),
     ])
 
   /// `{topology: FILE, tests: [...]}`

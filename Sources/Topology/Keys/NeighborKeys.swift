@@ -35,6 +35,9 @@ enum NeighborKeys {
       "take private AS numbers out of paths sent: `true` from all-private paths, `all` always, `replace` by ours"),
     Key("allow-own-as", .scalar(.integer(0...10)), "accept paths that hold our AS this many times"),
     Key("send-communities", .scalar(.bool), "true unless written"),
+    Key(
+      "flowspec", .scalar(.bool),
+      "exchange flow rules (RFC 8955) on the session; between netloom routers of a lab true unless written, with others false"),
     Key("passive", .scalar(.bool), "wait for its connection"),
     Key("timers", .record(NodeKeys.timers), "of this neighbor's sessions"),
     .notYet("add-path", "several paths per prefix"),

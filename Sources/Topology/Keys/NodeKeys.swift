@@ -2,8 +2,8 @@
 enum NodeKeys {
   static let kinds = NodeKind.allCases.map(\.rawValue)
 
-  static let node = Record("a node", keys: identity + processes + later)
-  static let defaults = Record("`defaults`", keys: identity + processes + later)
+  static let node = Record("a node", keys: identity + PacketKeys.keys + processes + later)
+  static let defaults = Record("`defaults`", keys: identity + PacketKeys.keys + processes + later)
 
   /// Kinds a key means something for; a key that is not listed is for all. From `defaults:` a key is taken by the
   /// kinds it is for, written on another kind it is an error.
@@ -16,7 +16,26 @@ enum NodeKeys {
     "config": [.bird, .frr, .gobgp, .openbgpd],
     "routes": [.router, .host, .bird, .frr, .gobgp, .openbgpd],
     "congestion": [.router, .host, .bird, .frr, .gobgp, .openbgpd],
+    "nat": stations,
+    "filter": stations,
+    "path": stations,
+    "flowspec": [.router],
+    "publish": stations,
   ]
+
+  /// What has addresses of its own.
+  private static let stations = Set(NodeKind.allCases.filter { $0 != .switch })
+
+  /// Why a key means nothing on a kind, where the list of the others does not say it.
+  static func reason(_ key: String, on kind: NodeKind) -> String? {
+    switch (key, kind) {
+    case ("nat", .switch), ("filter", .switch), ("path", .switch), ("flowspec", .switch):
+      "a switch bridges frames and never looks at IP"
+    case ("publish", .switch): "a switch has no address that a port could lead to"
+    case ("flowspec", _): "flow specifications are spoken by netloom's own BGP"
+    default: nil
+    }
+  }
 
   private static let identity: [Key] = [
     Key(
@@ -58,11 +77,6 @@ enum NodeKeys {
   ]
 
   private static let later: [Key] = [
-    .notYet("nat", "address translation"),
-    .notYet("filter", "a stateful filter"),
-    .notYet("qos", "shaping and policing"),
-    .notYet("publish", "ports of the machine"),
-    .notYet("path", "policy routing"),
     .notYet("image", "nodes from images"),
     .notYet("service", "the mesh"),
     .notYet("version", "the mesh"),
@@ -78,8 +92,16 @@ enum NodeKeys {
     "a route",
     keys: [
       Key("to", .scalar(.prefix), .required, "the destination, such as 198.18.0.0/15"),
-      Key("via", .scalar(.address.or(.endpoint)), .required, "a node on a link, `NODE:INTERFACE`, or an address"),
+      Key(
+        "via",
+        .either([
+          .scalar(hop), .list(.scalar(hop), count: 1...64, example: "[isp1, isp2]"),
+          .names(hop, .scalar(.integer(1...256)), example: "{isp1: 3, isp2: 1}"),
+        ]), .required,
+        "a node on a link, `NODE:INTERFACE`, or an address; several share the flows, by weight where it is written"),
     ])
+
+  private static let hop = ScalarForm.address.or(.endpoint)
 
   static let timers = Record(
     "`timers`", atLeastOne: ["keepalive", "hold", "connect"],

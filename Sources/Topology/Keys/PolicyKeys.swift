@@ -1,7 +1,9 @@
 /// `policies:` of both files.
 enum PolicyKeys {
+  static let statements = Shape.list(.record(statement), example: "[{match: {origin: local}, then: accept}]")
+
   static let policies = Shape.names(
-    .policyName, .list(.record(statement), example: "[{match: {origin: local}, then: accept}]"),
+    .policyName, statements,
     example: "own-only: [{match: {origin: local}, then: accept}, {otherwise: reject}]")
 
   private static let verdict = Shape.scalar(.word(["accept", "reject"]))

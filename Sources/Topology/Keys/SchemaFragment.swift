@@ -48,6 +48,7 @@ indirect enum JSONText: Sendable {
   case string(String)
   case number(Int)
   case bool(Bool)
+  case null
   case array([JSONText])
   case object([(String, JSONText)])
 
@@ -58,6 +59,7 @@ indirect enum JSONText: Sendable {
     case .string(let text): return Self.quoted(text)
     case .number(let value): return String(value)
     case .bool(let value): return value ? "true" : "false"
+    case .null: return "null"
     case .array(let items):
       let simple = items.allSatisfy { if case .object = $0 { false } else { true } }
       if simple { return "[" + items.map { $0.rendered() }.joined(separator: ", ") + "]" }

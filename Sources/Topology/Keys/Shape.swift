@@ -8,6 +8,8 @@ indirect enum Shape: Sendable {
   case record(Record)
   /// Told apart by what is written: a scalar, a list or a mapping; at most one of each.
   case either([Shape])
+  /// Or `null`, which takes away what stood there.
+  case removable(Shape)
 }
 
 /// A mapping with known keys.

@@ -14,7 +14,9 @@ enum TestKeys {
     ])
 
   /// The words that make a step.
-  static let words = ["trace", "no-transit", "route", "session", "exec", "fault"]
+  static let words = [
+    "trace", "no-transit", "route", "session", "exec", "fault", "nat", "rate", "plan", "apply", "rollback",
+  ]
 
   private static let step = Record(
     "a step", exactlyOne: words,
@@ -25,18 +27,18 @@ enum TestKeys {
       Key("session", .record(session), "the state of a BGP session"),
       Key("exec", .record(exec), "a command in a node"),
       Key("fault", .either([.scalar(.word(["kill-controller"])), .record(fault)]), "break or mend something"),
+      Key("nat", .record(TrafficKeys.nat), "a flow, and what a node's conntrack table says of it"),
+      Key("rate", .record(TrafficKeys.rate), "throughput, and what limited it, from the packets"),
+      Key("plan", ChangeStepKeys.plan, "what a CHANGE would do"),
+      Key("apply", ChangeStepKeys.apply, "a CHANGE, on all nodes or none"),
+      Key("rollback", ChangeStepKeys.rollback, "an earlier version of the lab"),
       // What may be expected depends on the step's word: `expectations` below.
       Key("expect", .record(anyExpectation), "what must hold"),
       Key("within", .scalar(.time), "retried until it holds or this time is over"),
-      .notYet("rate", "measured throughput"),
-      .notYet("nat", "address translation"),
       .notYet("traffic", "background load"),
-      .notYet("plan", "changes"),
-      .notYet("apply", "changes"),
-      .notYet("rollback", "changes"),
     ])
 
-  private static let node = Shape.scalar(.reference("a node"))
+  static let node = Shape.scalar(.reference("a node"))
 
   private static let trace = Record(
     "a trace",
@@ -127,19 +129,21 @@ enum TestKeys {
     Key("output", .scalar(.text("text, or a /regular expression/")), "what stdout contains"),
   ]
 
+  private static let expectationsByWord: [String: [Key]] = [
+    "trace": expectTrace, "route": expectRoute, "session": expectSession, "exec": expectExec,
+    "nat": TrafficKeys.expectNAT, "rate": TrafficKeys.expectRate, "plan": ChangeStepKeys.expectPlan,
+    "apply": ChangeStepKeys.expectApply,
+  ]
+
+  /// A key of several words means the same in each.
   private static let anyExpectation = Record(
-    "`expect`", keys: expectTrace + expectRoute + expectSession + expectExec)
+    "`expect`",
+    keys: words.flatMap { expectationsByWord[$0] ?? [] }.reduce(into: []) { keys, key in
+      if !keys.contains(where: { $0.name == key.name }) { keys.append(key) }
+    })
 
   /// Keys of `expect:` for a step's word; none for the words that take no expectation.
-  static func expectations(of word: String) -> [String] {
-    switch word {
-    case "trace": expectTrace.map(\.name)
-    case "route": expectRoute.map(\.name)
-    case "session": expectSession.map(\.name)
-    case "exec": expectExec.map(\.name)
-    default: []
-    }
-  }
+  static func expectations(of word: String) -> [String] { expectationsByWord[word]?.map(\.name) ?? [] }
 
   static func isExpectation(_ key: String) -> Bool { anyExpectation.key(key) != nil }
 }

@@ -18,14 +18,18 @@ struct DocumentReader {
 
   private let file: SourceFile
   private let reporter: Reporter
+  private let expected: String
 
-  /// nil after reporting why there is no document.
-  static func read(_ file: SourceFile, _ reporter: Reporter) -> Tree? {
-    DocumentReader(file: file, reporter: reporter).document()
+  /// nil after reporting why there is no document. `expected` is what an empty file lacks.
+  static func read(
+    _ file: SourceFile, expecting expected: String = "a mapping with `name` and `topology`", _ reporter: Reporter
+  ) -> Tree? {
+    DocumentReader(file: file, expected: expected, reporter: reporter).document()
   }
 
-  private init(file: SourceFile, reporter: Reporter) {
+  private init(file: SourceFile, expected: String, reporter: Reporter) {
     self.file = file
+    self.expected = expected
     self.reporter = reporter
   }
 
@@ -40,7 +44,7 @@ struct DocumentReader {
       do {
         // The basic resolver never looks at what a scalar resembles.
         guard let root = try Parser(yaml: text, resolver: .basic, encoding: .utf8).singleRoot() else {
-          reporter.error(place(nil), "the file is empty; expected a mapping with `name` and `topology`")
+          reporter.error(place(nil), "the file is empty; expected \(expected)")
           return nil
         }
         var converter = TreeConverter(file: file, masked: round > 0, reporter: reporter)

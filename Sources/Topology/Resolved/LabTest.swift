@@ -21,6 +21,11 @@ public enum TestAction: Sendable, Equatable {
   case session(SessionStep)
   case exec(ExecStep)
   case fault(FaultStep)
+  case nat(NATStep)
+  case rate(RateStep)
+  case plan(ChangeStep)
+  case apply(ChangeStep)
+  case rollback(RollbackStep)
 }
 
 /// Expectations: a nil member is not checked. A step without `expect:` gets what its name promises: reachable,
@@ -133,4 +138,105 @@ public struct FaultStep: Sendable, Equatable {
   /// link-down, link-up: both ends, `NODE:IFACE`. kill, start, kill-speaker: the node. reset-session: node and
   /// neighbor. kill-controller: none.
   public var targets: [String]
+}
+
+/// Sends a flow and reads what `node` made of it from its conntrack table.
+public struct NATStep: Sendable, Equatable {
+  public var node: String
+  public var from: String
+  /// A node, `NODE:IFACE` or an address.
+  public var to: String
+  public var transport: TraceStep.Transport
+  public var port: UInt16?
+  public var family: AddressFamily?
+  public var reachable: Bool?
+  /// The address written instead, whichever end it replaced.
+  public var translated: IPAddress?
+  public var source: IPAddress?
+  public var destination: IPAddress?
+  /// `translated: false`: the flow passes untouched.
+  public var untouched: Bool
+
+  public init(node: String, from: String, to: String, transport: TraceStep.Transport = .icmp) {
+    self.node = node
+    self.from = from
+    self.to = to
+    self.transport = transport
+    port = nil
+    family = nil
+    reachable = nil
+    translated = nil
+    source = nil
+    destination = nil
+    untouched = false
+  }
+}
+
+/// Sends for a time and judges from the packets what limited it.
+public struct RateStep: Sendable, Equatable {
+  public enum Transport: String, Hashable, Sendable, CaseIterable { case tcp, udp }
+  public enum LimitedBy: String, Hashable, Sendable, CaseIterable { case shaping, policing, none }
+
+  public var from: String
+  public var to: String
+  public var transport: Transport
+  /// 5201 unless written.
+  public var port: UInt16
+  public var family: AddressFamily?
+  public var milliseconds: UInt32
+  /// bit/s offered; udp must say it.
+  public var offered: UInt64?
+  public var dscp: UInt8?
+  /// Mbit/s of payload received.
+  public var minimum: Double?
+  public var maximum: Double?
+  public var limitedBy: LimitedBy?
+  /// Milliseconds one way that the median packet may take at most.
+  public var delay: Double?
+
+  public init(from: String, to: String, transport: Transport, milliseconds: UInt32) {
+    self.from = from
+    self.to = to
+    self.transport = transport
+    self.milliseconds = milliseconds
+    port = 5201
+    family = nil
+    offered = nil
+    dscp = nil
+    minimum = nil
+    maximum = nil
+    limitedBy = nil
+    delay = nil
+  }
+}
+
+/// A CHANGE, in a file of its own or written in the step.
+public struct ChangeStep: Sendable, Equatable {
+  /// What diagnostics call it.
+  public var file: String
+  /// YAML (or JSON, which is YAML too).
+  public var text: String
+  public var confirmWithinMilliseconds: UInt32?
+  /// apply: refused is expected where false.
+  public var applied: Bool?
+  /// Found in the refusal, e.g. the node or the line.
+  public var refusal: String?
+  /// plan and apply: exactly these nodes change.
+  public var nodes: [String]?
+
+  public init(file: String, text: String) {
+    self.file = file
+    self.text = text
+    confirmWithinMilliseconds = nil
+    applied = nil
+    refusal = nil
+    nodes = nil
+  }
+}
+
+public struct RollbackStep: Sendable, Equatable {
+  /// nil: the version before the current.
+  public var version: Int?
+
+  public init(version: Int?) { self.version = version }
 }

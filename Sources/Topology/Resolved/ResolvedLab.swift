@@ -20,13 +20,15 @@ public struct ResolvedLab: Sendable, Equatable {
   public var tests: [LabTest]
   /// Text of /etc/hosts, the same in every node: a host by its first interface's address, a router by its loopback.
   public var hosts: String
+  /// `drift: repair`: what others change in nft and tc is put right at once, not only reported.
+  public var repairsDrift: Bool
 
   private var indexes: [String: Int] = [:]
 
   public init(
     name: String, file: String, baseDirectory: String, ipv4: Bool, ipv6: Bool, nodes: [ResolvedNode],
     links: [ResolvedLink], segments: [Segment], sessions: [ResolvedSession], policies: [Policy], tests: [LabTest],
-    hosts: String
+    hosts: String, repairsDrift: Bool = false
   ) {
     self.name = name
     self.file = file
@@ -40,6 +42,7 @@ public struct ResolvedLab: Sendable, Equatable {
     self.policies = policies
     self.tests = tests
     self.hosts = hosts
+    self.repairsDrift = repairsDrift
     for (index, node) in nodes.enumerated() { indexes[node.name] = index }
   }
 
@@ -94,6 +97,8 @@ public struct ResolvedNode: Sendable, Equatable {
   public var config: String?
   /// `neighbor-entries: permanent` (the default).
   public var permanentNeighbors: Bool
+  /// NAT, filter, QoS, paths, FlowSpec, published ports.
+  public var functions: PacketFunctions
 
   /// The first loopback of the family.
   public func loopback(_ family: AddressFamily) -> IPAddress? {
@@ -142,4 +147,17 @@ public struct StaticRoute: Sendable, Equatable {
   public var interface: String
   /// The default route that a host with one router gets unasked.
   public var derived: Bool
+  /// Of `gateway`, beside `others`.
+  public var weight: UInt32 = 1
+  /// The further hops of a route over several, each with flows by its weight.
+  public var others: [Hop] = []
+
+  public struct Hop: Sendable, Equatable {
+    public var gateway: IPAddress
+    public var interface: String
+    public var weight: UInt32
+  }
+
+  /// All of them.
+  public var hops: [Hop] { [Hop(gateway: gateway, interface: interface, weight: weight)] + others }
 }

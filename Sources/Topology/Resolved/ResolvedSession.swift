@@ -53,6 +53,8 @@ public struct NeighborSettings: Sendable, Equatable {
   public var removePrivateAS: RemovePrivateAS
   public var allowOwnAS: UInt32
   public var sendCommunities: Bool
+  /// Flow rules (RFC 8955) are exchanged; nil: not written, so between netloom routers of a lab only.
+  public var flowSpec: Bool?
   public var passive: Bool
   public var multihop: Bool
   /// TCP port of the neighbor.

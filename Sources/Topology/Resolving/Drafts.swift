@@ -23,6 +23,7 @@ final class NodeDraft {
   var loopbacks: [PlacedAddress] = []
   var config: String?
   var routes: [StaticRoute] = []
+  var functions = PacketFunctions()
   /// Its link ends, in the order of the file; position + 2 is the ifindex.
   var interfaces: [EndID] = []
 

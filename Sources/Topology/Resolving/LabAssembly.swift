@@ -19,7 +19,8 @@ extension LabResolver {
     return ResolvedLab(
       name: name, file: file, baseDirectory: baseDirectory, ipv4: families.contains(.ipv4),
       ipv6: families.contains(.ipv6), nodes: resolvedNodes, links: resolvedLinks, segments: resolvedSegments,
-      sessions: sessions, policies: policies.policies, tests: tests, hosts: hostsText())
+      sessions: sessions, policies: policies.policies, tests: tests, hosts: hostsText(),
+      repairsDrift: tree.text("drift") == "repair")
   }
 
   private func link(_ index: Int) -> ResolvedLink {
@@ -61,7 +62,8 @@ extension LabResolver {
       interfaces: draft.interfaces.map { interface($0, resolvedLinks) }, sysctls: sysctls,
       bgp: draft.isNetloomSpeaker ? bgp(index, restartTime) : nil, routes: draft.routes, exec: tree.texts("exec"),
       commands: tree.texts("cmd"), environment: pairs(tree["env"]).map { "\($0.key)=\($0.value)" }.sorted(),
-      labels: pairs(tree["labels"]), config: draft.config, permanentNeighbors: isPermanent(draft))
+      labels: pairs(tree["labels"]), config: draft.config, permanentNeighbors: isPermanent(draft),
+      functions: draft.functions)
   }
 
   private func pairs(_ tree: Tree?) -> [String: String] {

@@ -47,8 +47,10 @@ extension LabResolver {
     for entry in tree.entries {
       guard let kinds = NodeKeys.kindsOfKey[entry.key], !kinds.contains(kind) else { continue }
       let list = NodeKind.allCases.filter(kinds.contains).map(\.rawValue).joined(separator: ", ")
+      let reason = NodeKeys.reason(entry.key, on: kind).map { ": \($0)" } ?? ""
       reporter.error(
-        entry.keyPlace, "`\(entry.key)` means nothing on the \(kind.rawValue) `\(name)`; expected on: \(list)")
+        entry.keyPlace,
+        "`\(entry.key)` means nothing on the \(kind.rawValue) `\(name)`\(reason); expected on: \(list)")
     }
   }
 
@@ -68,7 +70,7 @@ extension LabResolver {
       }
     }
     if node.kind == .router, tree["asn"] == nil {
-      for key in ["networks", "bgp", "route-reflector"] {
+      for key in ["networks", "bgp", "route-reflector", "flowspec"] {
         guard let entry = node.own.entry(key) else { continue }
         reporter.error(
           entry.keyPlace, "`\(key)` on `\(node.name)`, which has no `asn`: a router without one runs no BGP")

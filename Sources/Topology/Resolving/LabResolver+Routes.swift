@@ -16,16 +16,39 @@ extension LabResolver {
   }
 
   private func readRoute(_ item: Tree, of node: Int) -> StaticRoute? {
-    guard let to = item.text("to").flatMap({ IPPrefix($0) }), let via = item["via"], let text = via.text else {
-      return nil
-    }
+    guard let to = item.text("to").flatMap({ IPPrefix($0) }), let via = item["via"] else { return nil }
     if !families.contains(to.family) {
       reporter.error(item.place(of: "to"), "`\(to)` in a lab without \(to.family.title)")
       return nil
     }
-    if let address = IPAddress(text) { return route(to: to, through: address, of: node, at: via.place) }
+    var hops: [StaticRoute.Hop] = []
+    for (text, weight, place) in Self.hops(via) {
+      guard let hop = hop(text, to: to, of: node, at: place) else { continue }
+      if hops.contains(where: { $0.gateway == hop.gateway }) {
+        reporter.error(place, "via: `\(text)` a second time for `\(to)`; expected each hop once")
+      }
+      hops.append(StaticRoute.Hop(gateway: hop.gateway, interface: hop.interface, weight: weight))
+    }
+    return hops.first.map { first in
+      StaticRoute(
+        to: to, gateway: first.gateway, interface: first.interface, derived: false, weight: first.weight,
+        others: Array(hops.dropFirst()))
+    }
+  }
+
+  /// `isp1`, `[isp1, isp2]`, `{isp1: 3, isp2: 1}`
+  private static func hops(_ via: Tree) -> [(text: String, weight: UInt32, place: Place)] {
+    if via.isMapping {
+      return via.entries.map { ($0.key, $0.value.text.flatMap { UInt32($0) } ?? 1, $0.keyPlace) }
+    }
+    let items = via.text == nil ? via.list : [via]
+    return items.compactMap { item in item.text.map { ($0, 1, item.place) } }
+  }
+
+  private func hop(_ text: String, to: IPPrefix, of node: Int, at place: Place) -> StaticRoute? {
+    if let address = IPAddress(text) { return route(to: to, through: address, of: node, at: place) }
     let parts = text.split(separator: ":", maxSplits: 1)
-    guard let name = parts.first, let far = lookUp(String(name), at: via.place) else { return nil }
+    guard let name = parts.first, let far = lookUp(String(name), at: place) else { return nil }
     let interface = parts.count == 2 ? String(parts[1]) : nil
     for mine in nodes[node].interfaces {
       for theirs in acrossLink(mine) where end(theirs).node == far {
@@ -36,7 +59,7 @@ extension LabResolver {
     }
     if linksAreWhole {
       reporter.error(
-        via.place,
+        place,
         "via: no link of `\(nodes[node].name)` leads to `\(text)` with \(to.family.title); "
           + "expected a neighbor on a link, or an address"
       )
@@ -45,7 +68,7 @@ extension LabResolver {
   }
 
   /// The ends that a packet leaving through `mine` can be handed to.
-  private func acrossLink(_ mine: EndID) -> [EndID] {
+  func acrossLink(_ mine: EndID) -> [EndID] {
     guard let segment = links[mine.link].segment else { return [mine.far] }
     return segments[segment].members.filter { $0 != mine }
   }

@@ -16,7 +16,8 @@ struct NeighborReader {
       ttlSecurity: tree?.bool("ttl-security") ?? false, maxPrefix: tree?.number("max-prefix") ?? 0,
       gracefulRestart: gracefulRestart(tree?.text("graceful-restart")),
       removePrivateAS: removePrivateAS(tree?.text("remove-private-as")), allowOwnAS: tree?.number("allow-own-as") ?? 0,
-      sendCommunities: tree?.bool("send-communities") ?? true, passive: tree?.bool("passive") ?? false,
+      sendCommunities: tree?.bool("send-communities") ?? true, flowSpec: tree?.bool("flowspec"),
+      passive: tree?.bool("passive") ?? false,
       multihop: tree?.bool("multihop") ?? false, port: tree?.number("port").flatMap { UInt16(exactly: $0) } ?? 179,
       timers: Self.timers(tree?["timers"], base: timers, reporter))
   }

@@ -3,7 +3,7 @@ import NetTypes
 /// `tests:` → values, with every name looked up in the lab.
 struct TestReader {
   let lab: LabResolver
-  private var reporter: Reporter { lab.reporter }
+  var reporter: Reporter { lab.reporter }
 
   init(lab: LabResolver) { self.lab = lab }
 
@@ -17,17 +17,23 @@ struct TestReader {
         reporter.error(place, "a second test `\(name)`, the first is in line \(line); expected a name of its own")
       }
       lines[name] = place.line
-      tests.append(LabTest(name: name, place: item.place, steps: item.items("steps").compactMap(step)))
+      tests.append(LabTest(name: name, place: item.place, steps: steps(item)))
     }
     return tests
   }
 
-  private func step(_ item: Tree) -> TestStep? {
+  private func steps(_ test: Tree) -> [TestStep] {
+    var history = ChangeHistory(lab: lab.tree)
+    return test.items("steps").compactMap { step($0, &history) }
+  }
+
+  private func step(_ item: Tree, _ history: inout ChangeHistory) -> TestStep? {
     guard let word = TestKeys.words.first(where: { item[$0] != nil }), let body = item[word] else { return nil }
     checkExpectation(item, word)
     let within = item.text("within").flatMap(parseTime).map { UInt32(clamping: $0 / 1000) }
-    if word == "fault", let entry = item.entry("within") {
-      reporter.error(entry.keyPlace, "`within` beside a fault, which is done at once; expected beside a check")
+    if ["fault", "apply", "rollback"].contains(word), let entry = item.entry("within") {
+      let noun = word == "apply" ? "an apply" : "a \(word)"
+      reporter.error(entry.keyPlace, "`within` beside \(noun), which is done at once; expected beside a check")
     }
     let action: TestAction? =
       switch word {
@@ -36,6 +42,11 @@ struct TestReader {
       case "route": route(body, item["expect"])
       case "session": session(body, item["expect"])
       case "exec": exec(body, item["expect"])
+      case "nat": nat(body, item["expect"])
+      case "rate": rate(body, item["expect"])
+      case "plan": plan(body, item["expect"], &history)
+      case "apply": apply(body, item["expect"], &history)
+      case "rollback": rollback(body, &history)
       default: fault(body)
       }
     return action.map { TestStep(place: item.place, withinMilliseconds: within, action: $0) }
@@ -51,37 +62,24 @@ struct TestReader {
     }
     for key in entry.value.entries where !allowed.contains(key.key) && TestKeys.isExpectation(key.key) {
       let list = allowed.map { "`\($0)`" }.joined(separator: ", ")
-      reporter.error(key.keyPlace, "`\(key.key)` is nothing a \(word) can be; expected one of \(list)")
+      let noun = word == "apply" ? "an apply" : "a \(word)"
+      reporter.error(key.keyPlace, "`\(key.key)` is nothing \(noun) can be; expected one of \(list)")
     }
     if entry.value.entries.isEmpty {
       reporter.error(entry.keyPlace, "`expect` is empty; expected something that must hold")
     }
   }
 
-  private func node(_ tree: Tree, _ key: String) -> Int? {
+  func node(_ tree: Tree, _ key: String) -> Int? {
     guard let value = tree[key], let text = value.text, !value.isAbsent else { return nil }
     return lab.lookUp(text, at: value.place)
   }
 
   private func trace(_ tree: Tree, _ expect: Tree?) -> TestAction? {
-    let from = node(tree, "from")
-    if let from, lab.isSwitch(from) {
-      reporter.error(
-        tree.place(of: "from"), "from: `\(lab.nodes[from].name)` is a switch; expected a node with addresses")
-    }
-    guard let to = tree["to"], let target = to.text else { return nil }
-    if IPAddress(target) == nil, checkEndpoint(target, at: to.place),
-      let index = lab.indexes[String(target.prefix { $0 != ":" })], lab.isSwitch(index)
-    {
-      reporter.error(to.place, "to: `\(target)` is a switch; expected a node with addresses, or an address")
-    }
+    let from = sender(tree)
+    guard let target = target(tree) else { return nil }
     let transport = tree.text("proto").flatMap(TraceStep.Transport.init(rawValue:)) ?? .icmp
-    let port = tree.number("port").flatMap { UInt16(exactly: $0) }
-    if transport == .icmp, let port = tree["port"] {
-      reporter.error(port.place, "port: icmp has no ports; expected `proto: tcp` or `proto: udp` beside it")
-    } else if transport != .icmp, tree["port"] == nil {
-      reporter.error(tree.place, "a \(transport.rawValue) trace has no `port`")
-    }
+    let port = port(tree, transport, "trace")
     guard let from else { return nil }
     for key in ["forward", "return"] { checkPath(expect?[key], from: key == "forward" ? lab.nodes[from].name : nil) }
     return .trace(
@@ -91,6 +89,37 @@ struct TestReader {
         reachable: expect == nil ? true : expect?.bool("reachable"),
         forward: expect?["forward"]?.list.compactMap(\.text),
         back: expect?["return"]?.list.compactMap(\.text), symmetric: expect?.bool("symmetric")))
+  }
+
+  /// `from`: a node that can send.
+  func sender(_ tree: Tree) -> Int? {
+    let from = node(tree, "from")
+    if let from, lab.isSwitch(from) {
+      reporter.error(
+        tree.place(of: "from"), "from: `\(lab.nodes[from].name)` is a switch; expected a node with addresses")
+    }
+    return from
+  }
+
+  /// `to`: a node, `NODE:IFACE` or an address, as written.
+  func target(_ tree: Tree) -> String? {
+    guard let to = tree["to"], let target = to.text else { return nil }
+    if IPAddress(target) == nil, checkEndpoint(target, at: to.place),
+      let index = lab.indexes[String(target.prefix { $0 != ":" })], lab.isSwitch(index)
+    {
+      reporter.error(to.place, "to: `\(target)` is a switch; expected a node with addresses, or an address")
+    }
+    return target
+  }
+
+  /// tcp and udp need one, icmp has none.
+  func port(_ tree: Tree, _ transport: TraceStep.Transport, _ noun: String) -> UInt16? {
+    if transport == .icmp, let port = tree["port"] {
+      reporter.error(port.place, "port: icmp has no ports; expected `proto: tcp` or `proto: udp` beside it")
+    } else if transport != .icmp, tree["port"] == nil {
+      reporter.error(tree.place, "a \(transport.rawValue) \(noun) has no `port`")
+    }
+    return tree.number("port").flatMap { UInt16(exactly: $0) }
   }
 
   private func checkPath(_ tree: Tree?, from: String?) {
@@ -107,7 +136,7 @@ struct TestReader {
 
   /// `NODE` or `NODE:IFACE`; true when it exists.
   @discardableResult
-  private func checkEndpoint(_ text: String, at place: Place) -> Bool {
+  func checkEndpoint(_ text: String, at place: Place) -> Bool {
     let parts = text.split(separator: ":", maxSplits: 1)
     guard let name = parts.first, let node = lab.lookUp(String(name), at: place) else { return false }
     guard parts.count == 2, lab.find(node, interface: parts[1]) == nil, lab.linksAreWhole else { return true }

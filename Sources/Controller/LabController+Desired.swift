@@ -1,0 +1,144 @@
+internal import ControlProtocol
+internal import Foundation
+internal import Intent
+internal import NetTypes
+internal import Topology
+
+/// What every node should have.
+extension LabController {
+  /// What every node should have while `outage` lasts, and which sessions must stand.
+  func computeDesired() {
+    desired = desiredNodes(of: intent, keeping: desired)
+    expectSessions()
+  }
+
+  /// For a change, which has an intent of its own; nothing is altered.
+  func desiredNodes(of intent: LabIntent, keeping known: [String: DesiredNode] = [:]) -> [String: DesiredNode] {
+    let routes = intent.routeSets(during: outage)
+    let planes = known.isEmpty ? intent.dataPlanes() : [:]
+    var all: [String: DesiredNode] = [:]
+    for node in intent.lab.nodes where agents[node.name] != nil || node.hasAgent {
+      // Neither BGP nor the data plane depends on what is down.
+      var wanted =
+        known[node.name]
+        ?? DesiredNode(
+          speaker: intent.speakerConfig(of: node.name), dataPlane: planes[node.name] ?? plainDataPlane(of: node))
+      if node.hasAgent {
+        // A stopped node has none for now: it gets what is due when it starts.
+        if let own = routes[node.name] ?? desired[node.name]?.routes { wanted.set(own) }
+      } else {
+        wanted.set(plainRoutes(of: node))
+      }
+      all[node.name] = wanted
+    }
+    return all
+  }
+
+  private func expectSessions() {
+    let expected = intent.expectedSessions(during: outage)
+    judge.sessions = Dictionary(grouping: expected, by: \.node)
+    judge.broken = Dictionary(grouping: intent.brokenSessions(during: outage), by: \.node)
+    hasDaemonSessions = expected.contains(where: \.isDaemon)
+    warnings = intent.warnings(during: outage)
+    for name in agents.keys { refreshReadiness(name) }
+  }
+
+  // MARK: nodes that have an agent unasked
+
+  /// A host that once had rules keeps its agent when they go; Intent knows nothing of it.
+  private func plainRoutes(of node: ResolvedNode) -> NLRouteSet {
+    var set = NLRouteSet()
+    for written in node.routes {
+      if let found = node.interfaces.first(where: { $0.name == written.interface }), outage.links.contains(found.link) {
+        continue
+      }
+      var hop = NLNextHop()
+      hop.gateway = Data(written.gateway.bytes)
+      hop.interface = written.interface
+      var route = NLRoute()
+      route.prefix = NLPrefix(written.to)
+      route.kind = .unicast
+      route.nextHops = [hop]
+      // As Intent has static routes: before BGP; IPv6 counts from the kernel's default there.
+      route.metric = written.to.family == .ipv4 ? 1 : 1025
+      route.origin = .static
+      set.routes.append(route)
+    }
+    return set
+  }
+
+  private func plainDataPlane(of node: ResolvedNode) -> NLDataPlane {
+    var plane = NLDataPlane()
+    let congestion = "net.ipv4.tcp_congestion_control"
+    if let algorithm = node.sysctls[congestion] { plane.sysctls[congestion] = algorithm }
+    plane.addresses = node.interfaces.map { interface in
+      var own = NLInterfaceAddresses()
+      own.interface = interface.name
+      own.addresses = interface.addresses.map { address in
+        var prefix = NLPrefix()
+        prefix.address = Data(address.address.bytes)
+        prefix.length = UInt32(address.length)
+        return prefix
+      }
+      return own
+    }
+    return plane
+  }
+}
+
+extension LabController.DesiredNode {
+  init(speaker: NLSpeakerConfig?, dataPlane: NLDataPlane) {
+    self.speaker = speaker
+    self.dataPlane = dataPlane
+    routes = NLRouteSet()
+    digests = ["routes": SentResource.digest(routes), "data-plane": SentResource.digest(dataPlane.withoutPlaces)]
+    if let speaker { digests["speaker"] = SentResource.digest(speaker.withoutPlaces) }
+  }
+
+  mutating func set(_ routes: NLRouteSet) {
+    self.routes = routes
+    digests["routes"] = SentResource.digest(routes)
+  }
+
+  /// nil: the node has no such resource.
+  func resource(_ type: String, version: UInt64) -> NLDesired? {
+    var message = NLDesired()
+    message.version = version
+    switch type {
+    case "speaker":
+      guard let speaker else { return nil }
+      message.speaker = speaker
+    case "routes": message.routes = routes
+    case "data-plane": message.dataPlane = dataPlane
+    default: return nil
+    }
+    return message
+  }
+}
+
+// Where a rule is written is for messages only: one that moved to another line is the same rule.
+
+extension NLDataPlane {
+  var withoutPlaces: NLDataPlane {
+    var plane = self
+    for index in plane.nat.indices { plane.nat[index].origin.place = "" }
+    for index in plane.filter.indices { plane.filter[index].origin.place = "" }
+    for index in plane.shapers.indices {
+      plane.shapers[index].origin.place = ""
+      for row in plane.shapers[index].classes.indices { plane.shapers[index].classes[row].origin.place = "" }
+    }
+    for index in plane.policers.indices { plane.policers[index].origin.place = "" }
+    for index in plane.markings.indices { plane.markings[index].origin.place = "" }
+    for index in plane.paths.indices { plane.paths[index].origin.place = "" }
+    for index in plane.zones.indices { plane.zones[index].origin.place = "" }
+    return plane
+  }
+}
+
+extension NLSpeakerConfig {
+  var withoutPlaces: NLSpeakerConfig {
+    var config = self
+    for index in config.flowRules.indices { config.flowRules[index].origin.place = "" }
+    return config
+  }
+}

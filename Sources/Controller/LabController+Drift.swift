@@ -1,0 +1,172 @@
+// Where a kernel is not what it should be. Agents compare by themselves whenever their kernel announces a change, and
+// push the whole list when it is another one; a question asks all of them afresh.
+
+internal import ControlProtocol
+internal import Intent
+internal import NIOCore
+public import NorthboundAPI
+internal import Topology
+
+extension LabController {
+  private static let driftLimit = TimeAmount.seconds(5)
+
+  public func drift() async -> Drift {
+    await summary(of: askForDrift(of: agents.keys.sorted()))
+  }
+
+  /// Throws `APIError` `conflict` while a change is under way: what is missing may just be on its way.
+  public func repair() async throws -> Drift {
+    if let change {
+      throw APIError(code: "conflict", message: "\(change.what) by \(change.author) is under way")
+    }
+    let before = await askForDrift(of: agents.keys.sorted())
+    let drifted = before.compactMap { name, answer in
+      if case .success(let report) = answer, !report.items.isEmpty { name } else { nil }
+    }
+    var after = before
+    for (name, answer) in await askForRepair(of: drifted) { after[name] = answer }
+    var left = summary(of: after)
+    let remaining = Set(left.drift)
+    // Of a node that has not answered nobody knows.
+    left.repaired = summary(of: before).drift.filter { entry in
+      guard case .success = after[entry.node] else { return false }
+      return !remaining.contains(entry)
+    }
+    tell(repaired: left.repaired ?? [])
+    return left
+  }
+
+  // MARK: what agents push
+
+  func drifted(_ report: NLDriftReport, on name: String) {
+    let known = Set(agents[name]?.drift?.items ?? [])
+    agents[name]?.drift = report
+    for item in report.items where !known.contains(item) {
+      record(node: name, kind: "drift", subject: item.type, text: "\(item.kind.word): \(item.what)")
+    }
+    progressed()
+    if !report.items.isEmpty { repairWhatDrifted() }
+  }
+
+  /// `drift: repair` in the file.
+  func repairWhatDrifted() {
+    guard lab.repairsDrift, change == nil, !adopting else { return }
+    let drifted = agents.filter {
+      $0.value.connection != nil && $0.value.drift?.items.isEmpty == false && !$0.value.isRepairing
+    }
+    .keys.sorted()
+    for name in drifted {
+      agents[name]?.isRepairing = true
+      Task { await self.repairUnasked(name) }
+    }
+  }
+
+  private func repairUnasked(_ name: String) async {
+    let before = agents[name]?.drift?.items ?? []
+    let answer = await askForRepair(of: [name])[name]
+    agents[name]?.isRepairing = false
+    switch answer {
+    case .success(let report):
+      let left = Set(report.items)
+      tell(repaired: before.filter { !left.contains($0) }.map { DriftEntry(node: name, $0) })
+      for item in report.items {
+        record(node: name, kind: "error", subject: "drift", text: "not repaired: \(item.kind.word) \(item.what)")
+      }
+    case .failure(let error): record(node: name, kind: "error", subject: "drift", text: error.message)
+    case nil: break
+    }
+  }
+
+  private func tell(repaired: [DriftEntry]) {
+    for entry in repaired {
+      record(node: entry.node, kind: "drift", subject: entry.type, text: "repaired, was \(entry.kind): \(entry.what)")
+    }
+  }
+
+  // MARK: asking
+
+  private typealias Reports = [String: Result<NLDriftReport, APIError>]
+
+  private func askForDrift(of names: [String]) async -> Reports {
+    var query = NLQuery()
+    query.kind = .drift
+    return await reports(of: names, .query(query))
+  }
+
+  private func askForRepair(of names: [String]) async -> Reports {
+    await reports(of: names, .repair(NLRepair()))
+  }
+
+  private func reports(of names: [String], _ message: NLFromController.OneOf_Body) async -> Reports {
+    await withTaskGroup(of: (String, Result<NLDriftReport, APIError>).self) { group in
+      for name in names { group.addTask { (name, await self.report(of: name, message)) } }
+      var reports: Reports = [:]
+      for await (name, report) in group {
+        reports[name] = report
+        if case .success(let fresh) = report { agents[name]?.drift = fresh }
+      }
+      return reports
+    }
+  }
+
+  private func report(
+    of name: String, _ message: NLFromController.OneOf_Body
+  ) async -> Result<NLDriftReport, APIError> {
+    if outage.nodes.contains(name) { return .failure(APIError(code: "unavailable", message: "\(name) is stopped")) }
+    guard let id = agents[name]?.connection else {
+      return .failure(APIError(code: "unavailable", message: "\(name): its agent is not connected"))
+    }
+    do {
+      let report: NLDriftReport
+      switch try await ask(id, message, timeout: Self.driftLimit, whom: name) {
+      case .drift(let pushed): report = pushed
+      case .queryReply(let reply) where reply.error.isEmpty: report = reply.drift
+      case .queryReply(let reply): throw APIError(code: "internal", message: "\(name): \(reply.error)")
+      default: throw APIError(code: "internal", message: "\(name) answered something else")
+      }
+      if !report.error.isEmpty { throw APIError(code: "internal", message: "\(name): \(report.error)") }
+      return .success(report)
+    } catch {
+      return .failure(error as? APIError ?? APIError(code: "internal", message: "\(name): \(error)"))
+    }
+  }
+
+  private func summary(of reports: Reports) -> Drift {
+    var drift = Drift(lab: lab.name, drift: [], foreign: [], unknown: [])
+    // In the order of the file, as everything is listed.
+    for node in lab.nodes {
+      switch reports[node.name] {
+      case .success(let report):
+        drift.drift += report.items.map { DriftEntry(node: node.name, $0) }
+        drift.foreign += report.foreign.map { item in
+          DriftEntry(node: node.name, kind: .foreign, type: item.type, what: item.what)
+        }
+      case .failure(let error): drift.unknown.append(error.message)
+      case nil: break
+      }
+    }
+    return drift
+  }
+}
+
+extension DriftEntry {
+  init(node: String, _ item: NLDriftItem) {
+    let kind: Kind =
+      switch item.kind {
+      case .missing: .missing
+      case .excess: .excess
+      case .changed, .UNRECOGNIZED: .changed
+      }
+    self.init(node: node, kind: kind, type: item.type, what: item.what)
+  }
+}
+
+extension NLDriftItem.Kind {
+  var word: String {
+    switch self {
+    case .missing: "missing"
+    case .excess: "excess"
+    case .changed, .UNRECOGNIZED: "changed"
+    }
+  }
+}

@@ -1,0 +1,66 @@
+internal import NetTypes
+internal import NorthboundAPI
+internal import Topology
+
+extension RateStep {
+  /// `directory`: where the pcapng goes.
+  func query(directory: String?) -> RateQuery {
+    RateQuery(
+      from: from, to: to, proto: transport.rawValue, port: port, durationMs: Int64(milliseconds), rate: offered,
+      family: family.map { $0 == .ipv4 ? "ipv4" : "ipv6" }, dscp: dscp, directory: directory)
+  }
+
+  /// The rate is what the receiver counted, which no capture can lose; what limited it and the delay come from captured
+  /// packets, and decide nothing where those are not whole.
+  func judge(_ result: RateResult) -> Outcome {
+    guard result.reachable else {
+      return .failed([Mismatch("reachable", expected: "yes", found: "no (\(result.because))")])
+    }
+    var mismatches: [Mismatch] = []
+    if minimum.map({ result.mbit < $0 }) ?? false || maximum.map({ result.mbit > $0 }) ?? false {
+      mismatches.append(Mismatch("rate", expected: wantedRate, found: "\(decimal(result.mbit, places: 2)) Mbit/s"))
+    }
+    if minimum == nil, maximum == nil, result.bytes == 0 {
+      mismatches.append(Mismatch("rate", expected: "some payload", found: "none (\(result.because))"))
+    }
+    guard mismatches.isEmpty else { return .failed(mismatches) }
+    guard limitedBy != nil || delay != nil else { return .held }
+    if let reason = result.undecided { return .undecided(reason) }
+    guard result.complete else { return .undecided("the capture is not complete") }
+    if let limitedBy, limitedBy.rawValue != result.limitedBy?.rawValue {
+      let place = result.place.map { " at \($0)" } ?? ""
+      let found = result.limitedBy?.rawValue ?? "nothing that can be told"
+      mismatches.append(
+        Mismatch("limited by", expected: limitedBy.rawValue, found: "\(found)\(place) (\(result.because))"))
+    }
+    if let delay {
+      guard let measured = result.delay else { return .undecided("no packet was seen at both ends") }
+      if measured.median > delay {
+        mismatches.append(
+          Mismatch(
+            "delay", expected: "a median of at most \(decimal(delay, places: 1)) ms",
+            found: "\(decimal(measured.median, places: 1)) ms (99 %: \(decimal(measured.p99, places: 1)) ms)"))
+      }
+    }
+    return mismatches.isEmpty ? .held : .failed(mismatches)
+  }
+
+  private var wantedRate: String {
+    switch (minimum, maximum) {
+    case (let low?, let high?): "\(decimal(low, places: 2)) to \(decimal(high, places: 2)) Mbit/s"
+    case (let low?, nil): "at least \(decimal(low, places: 2)) Mbit/s"
+    default: "at most \(decimal(maximum ?? 0, places: 2)) Mbit/s"
+    }
+  }
+}
+
+extension RateResult {
+  /// `9.61 Mbit/s, limited by shaping at customer:eth1, delay 41.2 ms`
+  var measured: String {
+    var parts = ["\(decimal(mbit, places: 2)) Mbit/s"]
+    if let limitedBy { parts.append("limited by \(limitedBy.rawValue)" + (place.map { " at \($0)" } ?? "")) }
+    if let delay { parts.append("delay \(decimal(delay.median, places: 1)) ms") }
+    if packetsSent > packetsReceived { parts.append("\(packetsSent - packetsReceived) packets lost") }
+    return parts.joined(separator: ", ")
+  }
+}

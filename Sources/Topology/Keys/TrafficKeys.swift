@@ -1,0 +1,91 @@
+/// Test steps that send traffic beside `trace`: `nat` and `rate`.
+enum TrafficKeys {
+  private static let target = Shape.scalar(.reference("a node, `NODE:INTERFACE` or an address"))
+  private static let family = Key("family", .scalar(.word(["ipv4", "ipv6"])), "IPv4 where both ends have it")
+  private static let port = Shape.scalar(.integer(1...65535))
+
+  private static let flow = Record(
+    "`flow`",
+    keys: [
+      Key("from", TestKeys.node, .required, "the node that sends"),
+      Key("to", target, .required, "where it goes"),
+      Key("proto", .scalar(.word(TraceStep.Transport.allCases.map(\.rawValue))), "icmp unless written"),
+      Key("port", port, "of tcp and udp"),
+      family,
+    ])
+
+  static let nat = Record(
+    "a nat step",
+    keys: [
+      Key("node", TestKeys.node, .required, "the node whose conntrack table is read"),
+      Key("flow", .record(flow), .required, "what is sent"),
+    ])
+
+  static let rate = Record(
+    "a rate step",
+    keys: [
+      Key("from", TestKeys.node, .required, "the node that sends"),
+      Key("to", target, .required, "where it goes"),
+      Key("proto", .scalar(.word(RateStep.Transport.allCases.map(\.rawValue))), "tcp unless written"),
+      Key("port", port, "5201 unless written"),
+      Key("for", .scalar(.time), "how long; 10s unless written"),
+      Key("offer", .scalar(.rate), "what is sent; as much as goes unless written, and udp must say it"),
+      Key("rate", .scalar(.rate), "the same as `offer`"),
+      Key("dscp", .scalar(.dscp), "of the packets; be unless written"),
+      family,
+    ])
+
+  static let expectNAT: [Key] = [
+    Key(
+      "translated", .scalar(.address.or(.word(["false"]))),
+      "the address written instead, whichever end it replaced; false: the flow passes untouched"),
+    Key("source", .scalar(.address), "the source written instead"),
+    Key("destination", .scalar(.address), "the destination written instead"),
+    Key("reachable", .scalar(.bool), "the handshake finished, or an answer came back"),
+  ]
+
+  private static let mbit = Record(
+    "`mbit`", atLeastOne: ["min", "max"],
+    keys: [Key("min", .scalar(.decimal), "at least"), Key("max", .scalar(.decimal), "at most")])
+
+  private static let delay = Record(
+    "`delay`", keys: [Key("max", .scalar(.time), .required, "of the median packet, one way")])
+
+  static let expectRate: [Key] = [
+    Key("mbit", .record(mbit), "payload received, in Mbit/s"),
+    Key("limited-by", .scalar(.word(RateStep.LimitedBy.allCases.map(\.rawValue))), "told apart from the packets"),
+    Key("delay", .record(delay), "how long packets take"),
+  ]
+}
+
+/// Test steps that change the lab: `plan`, `apply`, `rollback`.
+enum ChangeStepKeys {
+  private static let words = ["topology", "policies", "change"]
+  private static let file = Shape.scalar(.text("the path of a CHANGE, relative to the topology file"))
+  private static let inline = ChangeKeys.keys + [Key("change", file, "the CHANGE in a file of its own")]
+
+  static let plan = Shape.either([.scalar(.text("the path of a CHANGE, or the CHANGE itself")), .record(planned)])
+  private static let planned = Record("a plan", atLeastOne: words, keys: inline)
+
+  static let apply = Shape.either([.scalar(.text("the path of a CHANGE, or the CHANGE itself")), .record(applied)])
+  private static let applied = Record(
+    "an apply", atLeastOne: words,
+    keys: inline + [Key("confirm-within", .scalar(.time), "rolled back when nobody confirms it in this time")])
+
+  private static let version = ScalarForm.integer(1...1_000_000)
+
+  static let rollback = Shape.either([
+    .scalar(.word(["previous"]).or(version)),
+    .record(Record("a rollback", keys: [Key("to", .scalar(version), .required, "the version to go back to")])),
+  ])
+
+  private static let nodes = Key(
+    "nodes", .list(TestKeys.node, example: "[edge]"), "exactly these nodes change, in any order")
+
+  static let expectPlan: [Key] = [nodes]
+  static let expectApply: [Key] = [
+    Key("applied", .scalar(.bool), "false: it is refused, and nothing changes anywhere"),
+    Key("refused", .scalar(.text("text")), "the refusal holds it, such as the node or the line"),
+    nodes,
+  ]
+}

@@ -1,0 +1,207 @@
+import ControlProtocol
+import EventLoop
+import Foundation
+import NetTypes
+import Netlink
+import SwiftProtobuf
+import Testing
+
+@testable import NodeAgent
+
+@Suite(.enabled(if: LabNode.isAllowed)) struct DriftTests {
+  private func plane(_ plane: inout NLDataPlane) throws {
+    plane.filter = [
+      try filterRule("first", .drop) { $0.from = [try prefix("192.0.2.1/32")] },
+      try filterRule("second", .drop) { $0.from = [try prefix("192.0.2.2/32")] },
+    ]
+    plane.nat = [natRule("masquerade out eth2") { ($0.match.out, $0.masquerade) = (["eth2"], NLMasquerade()) }]
+    plane.shapers = [NLShaper.with { ($0.origin, $0.interface, $0.rate) = (origin("shape"), "eth2", 8_000_000) }]
+    plane.paths = [
+      try NLPolicyRoute.with { path in
+        path.origin = origin("path")
+        path.match.dscp = [10]
+        path.nextHops = try route("0.0.0.0/0", ["10.8.0.2@eth2"]).nextHops
+      }
+    ]
+    plane.sysctls = ["net.netfilter.nf_conntrack_udp_timeout": "17"]
+    plane.addresses = [
+      try NLInterfaceAddresses.with { entry in
+        entry.interface = "eth1"
+        entry.addresses = try ["10.7.0.1/24", "fd07::1/64"].map { NLPrefix(try #require(InterfaceAddress($0))) }
+      }
+    ]
+  }
+
+  private func lines(_ report: NLDriftReport) -> [String] { report.items.map { "\($0.kind) \($0.type) \($0.what)" } }
+
+  @Test(arguments: [
+    (
+      "nft flush chain inet netloom srcnat",
+      [
+        "missing nft table inet netloom chain srcnat: masquerade out eth2",
+        "missing nft table inet netloom chain srcnat: begun before it was tracked",
+      ]
+    ),
+    ("nft flush ruleset", ["missing nft table inet netloom"]),
+    ("nft add rule inet netloom filter accept", ["excess nft table inet netloom chain filter: accept"]),
+    ("nft add table ip netloom-more", ["excess nft table ip netloom-more"]),
+    ("nft add chain inet netloom mine", ["excess nft table inet netloom chain mine"]),
+    ("tc qdisc del dev eth2 root", ["missing tc qdisc tbf 1: of eth2"]),
+    ("tc qdisc change dev eth2 root handle 1: tbf rate 1mbit burst 10k limit 20k", ["changed tc qdisc tbf 1: of eth2"]),
+    ("tc qdisc add dev eth1 root handle 7: tbf rate 1mbit burst 10k limit 20k", ["excess tc qdisc tbf 7: of eth1"]),
+    ("ip rule del priority 10001", ["missing rule 10001: from all dscp 10 lookup 5000"]),
+    ("ip rule add priority 10004 from 1.2.3.4 lookup 99", ["excess rule 10004: from 1.2.3.4/32 lookup 99"]),
+    ("ip route flush table 5000", ["missing route 0.0.0.0/0 of table 5000"]),
+    (
+      "sysctl -qw net.netfilter.nf_conntrack_udp_timeout=99",
+      ["changed sysctl net.netfilter.nf_conntrack_udp_timeout is 99, not 17"]
+    ),
+  ]) func `what somebody changes is told, and repaired`(command: String, expected: [String]) throws {
+    let bench = try EdgeBench()
+    #expect(try bench.desire(plane).error.isEmpty)
+    #expect(try bench.query(.drift).drift == NLDriftReport())
+    let before = try bench.listing()
+    let said = try bench.run(command, in: bench.node.namespace)
+    #expect(said.isEmpty, "\(said)")
+    if !command.hasPrefix("sysctl") {
+      let pushed = try bench.node.controller.next("drift") {
+        if case .drift(let drift)? = $0.body { drift } else { nil }
+      }
+      #expect(Set(lines(pushed)) == Set(expected))
+    }
+    #expect(Set(lines(try bench.query(.drift).drift)) == Set(expected))
+    let left = try bench.node.controller.ask { $0.repair = NLRepair() }.drift
+    #expect(left == NLDriftReport(), "\(left)")
+    #expect(try bench.query(.drift).drift == NLDriftReport())
+    if command != "nft flush ruleset" { #expect(try bench.listing() == before) }
+  }
+
+  @Test func `a rule in another place is changed, and put back`() throws {
+    let bench = try EdgeBench()
+    #expect(try bench.desire(plane).error.isEmpty)
+    let before = try bench.listing()
+    let handles = try bench.run(
+      "nft -a list chain inet netloom filter | grep -o 'handle [0-9]*$'", in: bench.node.namespace)
+    let first = try #require(handles.split(separator: "\n").dropLast().last)
+    try bench.run(
+      "nft 'delete rule inet netloom filter \(first); add rule inet netloom filter ip saddr 192.0.2.1 counter drop comment \"first\"'",
+      in: bench.node.namespace)
+    let drift = try bench.query(.drift).drift
+    #expect(drift.items.count == 1 && drift.items.first?.kind == .changed, "\(drift)")
+    #expect(drift.items.first?.what.hasSuffix("(out of order)") == true)
+    #expect(try bench.node.controller.ask { $0.repair = NLRepair() }.drift == NLDriftReport())
+    #expect(try bench.listing() == before)
+  }
+
+  @Test func `what belongs to others is listed and left alone, and disturbs nothing`() throws {
+    let bench = try EdgeBench()
+    #expect(try bench.desire(plane).error.isEmpty)
+    let before = try bench.node.controller.sample(wave: 1)
+    try bench.run(
+      """
+      nft add table ip theirs; ip route add 198.51.100.0/24 via 10.8.0.2 proto zebra; ip rule add priority 50 lookup 77
+      ip addr add 10.77.0.9/24 dev eth1; ip addr del 10.7.0.1/24 dev eth1
+      """, in: bench.node.namespace)
+    let report = try bench.query(.drift).drift
+    #expect(Set(report.foreign.map(\.what)) == ["table ip theirs", "1 of protocol zebra", "50: from all lookup 77"])
+    let left = try bench.node.controller.ask { $0.repair = NLRepair() }.drift
+    #expect(left.foreign == report.foreign)
+    #expect(Set(lines(left)) == ["missing address 10.7.0.1/24 of eth1", "excess address 10.77.0.9/24 of eth1"])
+    #expect(try bench.run("nft list tables", in: bench.node.namespace) == "table inet netloom\ntable ip theirs\n")
+    let third = try bench.node.controller.sample(wave: 2)
+    #expect(third.idle && before.idle)
+    try bench.run("nft add table ip more; nft delete table ip more", in: bench.node.namespace)
+    #expect(try bench.node.controller.sample(wave: 3).activity == third.activity)
+  }
+
+  @Test func `a path fails over with its link, and comes back with it`() throws {
+    let bench = try EdgeBench()
+    #expect(
+      try bench.desire { plane in
+        plane.paths = [
+          try NLPolicyRoute.with { path in
+            path.origin = origin("path")
+            path.match.dscp = [10]
+            path.nextHops = try route("0.0.0.0/0", ["10.7.0.2@eth1", "10.8.0.2@eth2"]).nextHops
+            path.nextHops[1].weight = 3
+          }
+        ]
+      }.error.isEmpty)
+    let table = "ip route show table 5000"
+    #expect(try bench.node.output(table).contains("nexthop via 10.8.0.2 dev eth2 weight 3"))
+    try bench.run("ip link set eth2 down", in: bench.server)
+    try bench.node.wait(table) { $0 == "default via 10.7.0.2 dev eth1 proto static metric 1024 \n" }
+    try bench.run("ip link set eth1 down", in: bench.client)
+    try bench.node.wait(table) { $0.isEmpty }
+    try bench.run("ip link set eth2 up", in: bench.server)
+    try bench.node.wait(table) { $0.hasPrefix("default via 10.8.0.2 dev eth2") }
+    let drift = try bench.query(.drift).drift
+    #expect(drift.items.isEmpty, "\(drift)")
+  }
+}
+
+@Suite(.enabled(if: LabNode.isAllowed)) struct QoSQueryTests {
+  @Test func `classes, policers and markings are read from the kernel, with what they dropped`() throws {
+    let bench = try EdgeBench()
+    let ack = try bench.desire { plane in
+      plane.shapers = [
+        NLShaper.with { shaper in
+          (shaper.origin, shaper.interface, shaper.rate) = (origin("shape"), "eth2", 10_000_000)
+          shaper.classes = [
+            NLShaperClass.with { one in
+              (one.origin, one.name, one.rate) = (origin("class voice"), "voice", 2_000_000)
+              one.match.dscp = [46]
+            }
+          ]
+        }
+      ]
+      plane.policers = [
+        NLPolicer.with { ($0.origin, $0.interface, $0.packets, $0.burst) = (origin("police"), "eth1", 1, 5) }
+      ]
+      plane.markings = [
+        NLMarking.with { ($0.origin, $0.interface, $0.dscp, $0.match.protocol) = (origin("mark"), "eth2", 46, 1) }
+      ]
+    }
+    #expect(ack.error.isEmpty, "\(ack)")
+    let sent = try bench.run("ping -q -i 0.01 -c 20 -W 1 10.8.0.2", in: bench.client)
+    #expect(sent.contains("20 packets transmitted"))
+    let qos = try bench.query(.qos).qos
+    let (inner, outer) = (try #require(qos.first), try #require(qos.last))
+    let police = inner.policers.filter { $0.chain.hasPrefix("police") }
+    #expect(police.map(\.text) == ["police", "police, over the rate"])
+    #expect(police[0].packets >= 20 && police[1].packets > 0 && police[1].packets < police[0].packets)
+    let voice = try #require(outer.classes.first { $0.name == "voice" })
+    #expect(voice.rate == 2_000_000 && voice.ceil == 10_000_000 && voice.handle == "1:10")
+    #expect(voice.counters.packets > 0)
+    #expect(outer.policers.map(\.text) == ["mark", "mark"])
+    #expect(outer.qdiscs.contains { $0.kind == "htb" && $0.parent == "root" })
+    let tc = try bench.run("tc -s class show dev eth2 classid 1:10", in: bench.node.namespace)
+    #expect(tc.contains("Sent \(voice.counters.bytes) bytes \(voice.counters.packets) pkt"), "\(tc)")
+  }
+
+  @Test func `a policer per source gives each source a bucket of its own`() throws {
+    let bench = try EdgeBench()
+    let ack = try bench.desire { plane in
+      plane.policers = [
+        try NLPolicer.with { policer in
+          (policer.origin, policer.interface, policer.packets, policer.burst) = (origin("police"), "eth1", 1, 5)
+          // Not what IPv6 tells its neighbours about groups.
+          policer.match.from = [try prefix("10.7.0.0/24")]
+          (policer.match.protocol, policer.per) = (1, .source)
+        }
+      ]
+    }
+    #expect(ack.error.isEmpty, "\(ack)")
+    try bench.run("ip addr add 10.7.0.3/24 dev eth1", in: bench.client)
+    var received: [Int] = []
+    for source in ["10.7.0.2", "10.7.0.3"] {
+      let said = try bench.run("ping -q -i 0.01 -c 20 -W 1 -I \(source) 10.8.0.2", in: bench.client)
+      received.append(try #require(said.firstMatch(of: /(\d+) received/).flatMap { Int($0.1) }))
+    }
+    #expect(received.allSatisfy { (5..<20).contains($0) }, "\(received)")
+    let police = try #require(try bench.query(.qos).qos.first).policers
+    #expect(police.map(\.packets) == [40, UInt64(40 - received[0] - received[1])])
+    let sets = try bench.run("nft list table inet netloom", in: bench.node.namespace)
+    #expect(sets.contains("10.7.0.2 ") && sets.contains("10.7.0.3 "), "\(sets)")
+  }
+}
