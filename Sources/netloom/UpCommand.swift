@@ -57,7 +57,9 @@ struct UpCommand: AsyncParsableCommand {
     let begun = ContinuousClock.now
     let running: Lab
     do {
-      running = try await cancelledBySignals { try await start.run(in: root) { progress.show($0) } }
+      running = try await cancelledBySignals { [start] in
+        try await start.run(in: root) { progress.show($0) }
+      }
     } catch {
       progress.clear()
       throw error
