@@ -26,6 +26,7 @@ extension RoutingTable {
     }
     exportAgain(exporting)
     setFlowRules(from: old.flowRules, to: settings.flowRules)
+    hasSpread = hasSpread || settings.multipath > 1
     if old.multipath != settings.multipath { markAllDirty() }
   }
 

@@ -47,7 +47,7 @@ extension RoutingTable {
       for peer in exporters[family] { export(id, family, to: Int(peer), repeats: false) }
       releasePath(old)
     }
-    if best != old || settings.multipath > 1 { markFIB(id, family) }
+    if best != old || hasSpread { markFIB(id, family) }
     tables[family].freeIfUnused(id)
   }
 

@@ -33,6 +33,8 @@ public import NetTypes
 public struct RoutingTable: ~Copyable {
   let options: TableOptions
   var settings: TableSettings
+  /// Routes over several next hops may stand in the kernel: `multipath` was above 1 once.
+  var hasSpread = false
   var programs: [String: PolicyProgram] = [:]
 
   /// Canonical attribute sets: as received, and as import policy made them.
@@ -78,6 +80,7 @@ public struct RoutingTable: ~Copyable {
   public init(settings: TableSettings, options: TableOptions = TableOptions()) {
     self.options = options
     self.settings = settings
+    hasSpread = settings.multipath > 1
     attributes = BlockTable(seed: options.hashSeed)
     outgoing = BlockTable(seed: options.hashSeed)
     paths = PathTable(seed: options.hashSeed)

@@ -46,7 +46,9 @@ extension Speaker {
       sample.capabilities = agreement.capabilities
       sample.peerSendsEndOfRIB = agreement.peerSendsEndOfRIB
     }
-    sample.families = Family.allCases.filter { neighbor.configuration.families.contains($0) }.map {
+    // What both ends speak, once that is known: nothing is to come of the rest.
+    let families = neighbor.session.agreement?.families ?? neighbor.configuration.families
+    sample.families = Family.allCases.filter(families.contains).map {
       FamilySample(family: $0, table.counters(neighbor.index, $0))
     }
     return sample

@@ -89,18 +89,24 @@ extension LabController {
 
   /// Nodes that are to do something for the first time: netloom-machine starts their agents.
   private func startAgents(for transition: Transition) async throws {
-    let lacking = transition.plan.nodes.map(\.node).filter { agents[$0] == nil && !outage.nodes.contains($0) }
-    guard !lacking.isEmpty else { return }
+    let failures = await startAgents(on: transition.plan.nodes.map(\.node))
+    if !failures.isEmpty { throw refuse(failures.values.sorted()) }
+  }
+
+  /// Gives an agent to those of the nodes that run and have none. Answers the reason for each that got none.
+  func startAgents(on names: [String]) async -> [String: String] {
+    let lacking = names.filter { agents[$0] == nil && !outage.nodes.contains($0) }
+    guard !lacking.isEmpty else { return [:] }
     for name in lacking { agents[name] = Agent() }
     state.startedAgents.formUnion(lacking)
     saveState()
     computeDesired()
-    var failures: [String] = []
-    await withTaskGroup(of: String?.self) { group in
-      for name in lacking { group.addTask { await self.startAgent(name) } }
-      for await failure in group { if let failure { failures.append(failure) } }
+    var failures: [String: String] = [:]
+    await withTaskGroup(of: (String, String?).self) { group in
+      for name in lacking { group.addTask { (name, await self.startAgent(name)) } }
+      for await (name, failure) in group { failures[name] = failure }
     }
-    guard !failures.isEmpty else { return }
+    guard !failures.isEmpty else { return [:] }
     for name in lacking where agents[name]?.connection == nil {
       agents[name] = nil
       state.startedAgents.remove(name)
@@ -108,7 +114,7 @@ extension LabController {
       unready.remove(name)
     }
     saveState()
-    throw refuse(failures.sorted())
+    return failures
   }
 
   /// nil: it runs and has said Hello.

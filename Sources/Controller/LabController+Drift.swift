@@ -10,8 +10,17 @@ internal import Topology
 extension LabController {
   private static let driftLimit = TimeAmount.seconds(5)
 
+  /// Nodes that nobody watched so far get an agent for it, which also puts right what is missing there.
   public func drift() async -> Drift {
-    await summary(of: askForDrift(of: agents.keys.sorted()))
+    let unwatched = await watchAll()
+    var found = await summary(of: askForDrift(of: agents.keys.sorted()))
+    found.unknown += unwatched
+    return found
+  }
+
+  private func watchAll() async -> [String] {
+    guard change == nil, !adopting else { return [] }
+    return await startAgents(on: lab.nodes.map(\.name)).values.sorted()
   }
 
   /// Throws `APIError` `conflict` while a change is under way: what is missing may just be on its way.
@@ -19,6 +28,7 @@ extension LabController {
     if let change {
       throw APIError(code: "conflict", message: "\(change.what) by \(change.author) is under way")
     }
+    let unwatched = await watchAll()
     let before = await askForDrift(of: agents.keys.sorted())
     let drifted = before.compactMap { name, answer in
       if case .success(let report) = answer, !report.items.isEmpty { name } else { nil }
@@ -32,6 +42,7 @@ extension LabController {
       guard case .success = after[entry.node] else { return false }
       return !remaining.contains(entry)
     }
+    left.unknown += unwatched
     tell(repaired: left.repaired ?? [])
     return left
   }

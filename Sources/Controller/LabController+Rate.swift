@@ -10,6 +10,10 @@ extension LabController {
 
   /// Throws `APIError`, like `trace`.
   public func rate(_ query: RateQuery) async throws -> RateResult {
+    if query.from == query.to {
+      throw APIError(
+        code: "invalid", message: "from and to are both \(query.from): a rate is measured between two nodes")
+    }
     let endpoints = try endpoints(from: query.from, to: query.to, family: query.family)
     var request = NLRateRequest()
     request.flow = try traceRequest(

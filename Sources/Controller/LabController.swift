@@ -119,7 +119,9 @@ public actor LabController {
     adopting = loaded != nil
     outage = Outage(links: state.faults.downLinks, nodes: state.faults.killedNodes)
     tracker = ConvergenceTracker(now: .now)
-    for node in versioned.lab.nodes where node.hasAgent || state.startedAgents.contains(node.name) {
+    let planned = Set(plan.nodes.filter(\.agent).map(\.name))
+    for node in versioned.lab.nodes
+    where node.hasAgent || planned.contains(node.name) || state.startedAgents.contains(node.name) {
       agents[node.name] = Agent()
     }
   }

@@ -31,7 +31,9 @@ public func machinePlan(of lab: ResolvedLab, in context: PlanContext) -> NLMachi
   var plan = NLMachinePlan()
   plan.lab = lab.name
   plan.baseDirectory = lab.baseDirectory
-  plan.nodes = lab.nodes.map(nodePlan)
+  // Where the file itself has rules for packets, every node is observed and may be changed from the start.
+  let isManaged = lab.nodes.contains { !$0.functions.isEmpty }
+  plan.nodes = lab.nodes.map { nodePlan($0, isManaged: isManaged) }
   plan.links = lab.links.map(linkPlan)
   plan.hosts = lab.hosts
   plan.environment = context.environment
@@ -44,7 +46,7 @@ public func machinePlan(of lab: ResolvedLab, in context: PlanContext) -> NLMachi
   return plan
 }
 
-private func nodePlan(_ node: ResolvedNode) -> NLNodePlan {
+private func nodePlan(_ node: ResolvedNode, isManaged: Bool) -> NLNodePlan {
   var plan = NLNodePlan()
   plan.name = node.name
   plan.kind = node.kind.rawValue
@@ -56,9 +58,10 @@ private func nodePlan(_ node: ResolvedNode) -> NLNodePlan {
   plan.exec = node.exec
   plan.commands = node.commands
   if let config = node.config { plan.daemon.config = config }
-  plan.agent = node.hasAgent
+  plan.agent = node.hasAgent || isManaged
   plan.listener = node.bgp != nil && !node.kind.isDaemon
-  if !plan.agent { plan.routes = node.routes.map { staticRoute($0, metric: 0) } }
+  // With the metrics of an agent's: one that comes later finds them as it wants them.
+  if !plan.agent { plan.routes = node.routes.map { staticRoute($0, metric: RouteMetric.static.value($0.to.family)) } }
   plan.forwarding = node.kind.forwards
   plan.labels = node.labels
   plan.publish = node.functions.published.map { port in

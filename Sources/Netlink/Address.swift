@@ -10,6 +10,8 @@ public struct LinkAddress: Hashable, Sendable {
   public var isTentative = false
   /// Duplicate address detection found it elsewhere (IFA_F_DADFAILED).
   public var isDuplicate = false
+  /// Ends by itself: a router's advertisement or DHCP gave it (IFA_F_PERMANENT is not set).
+  public var isTemporary = false
 
   public init(link: InterfaceIndex, address: InterfaceAddress) {
     self.link = link
@@ -35,6 +37,7 @@ extension LinkAddress {
     guard let own = local ?? prefixAddress, let address = InterfaceAddress(own, length: Int(header.ifa_prefixlen))
     else { return nil }
     self.init(link: InterfaceIndex(rawValue: header.ifa_index), address: address)
+    isTemporary = flags & UInt32(IFA_F_PERMANENT) == 0
     isTentative = flags & UInt32(IFA_F_TENTATIVE) != 0
     isDuplicate = flags & UInt32(IFA_F_DADFAILED) != 0
   }

@@ -57,6 +57,18 @@ public enum ShapingDefaults {
     return UInt32(clamping: max(rate.bytes(inMilliseconds: queueMilliseconds), borrowed, small))
   }
 
+  /// CoDel that marks, for a queue of so many bytes. Its target is 5 ms, or as long as one and a half packets take at the
+  /// rate: a queue that holds the packet being sent is not a standing one (RFC 8289 section 4.3).
+  public static func codel(rate: DataRate, bytes: UInt32, mtu: UInt32 = 1500) -> CoDel {
+    let frame = UInt64(mtu) + ethernetHeader
+    let transmission = frame * 1_500_000 / max(1, rate.bytesPerSecond)
+    var codel = CoDel()
+    codel.marks = true
+    codel.limit = UInt32(clamping: max(10, (UInt64(bytes) + frame - 1) / frame))
+    codel.target = max(codel.target, .microseconds(Int64(min(transmission, 100_000))))
+    return codel
+  }
+
   private static let queueMilliseconds: UInt64 = 50
 
   private static let ethernetHeader: UInt64 = 14

@@ -1,5 +1,5 @@
 /// A shape as the product speaks of it: a rate for what leaves an interface, and classes that share it. `plan` lowers it
-/// to qdiscs and classes: one TBF without classes, otherwise
+/// to qdiscs and classes: one TBF where there are neither classes nor marks of congestion, otherwise
 ///
 /// ```
 ///   1:      htb, default 1:2
@@ -8,6 +8,9 @@
 ///   1:10        the first class                                                          10:  bfifo
 ///   1:11        the second                                                               11:  bfifo
 /// ```
+///
+/// With `marksCongestion` the queues are `codel` instead. A shape without classes is an HTB then, too: a TBF that loses a
+/// queue it was given has none at all (tbf_graft: noop_qdisc), and drops everything until it gets another.
 ///
 /// A packet belongs to the class whose handle its priority holds; nftables sets it (`meta priority set 1:10`) at output,
 /// forward or postrouting. Forwarding overwrites the priority from the packet's TOS before the forward hook, and it does
@@ -18,6 +21,8 @@ public struct TrafficShape: Hashable, Sendable {
   public var burst: UInt32?
   /// Bytes that may wait, of every queue; nil: `ShapingDefaults.queueLimit`.
   public var limit: UInt32?
+  /// Queues mark instead of dropping (RFC 3168) once packets have waited for a while: `codel` (RFC 8289).
+  public var marksCongestion: Bool
   public var classes: [Class]
   /// Priority with which what no class takes borrows: the last, so that classes come first.
   public var unclassifiedPriority: UInt32 = 7
@@ -42,10 +47,13 @@ public struct TrafficShape: Hashable, Sendable {
     }
   }
 
-  public init(rate: DataRate, burst: UInt32? = nil, limit: UInt32? = nil, classes: [Class] = []) {
+  public init(
+    rate: DataRate, burst: UInt32? = nil, limit: UInt32? = nil, marksCongestion: Bool = false, classes: [Class] = []
+  ) {
     self.rate = rate
     self.burst = burst
     self.limit = limit
+    self.marksCongestion = marksCongestion
     self.classes = classes
   }
 }
@@ -83,7 +91,7 @@ extension TrafficShape {
   /// - Parameter mtu: of the interface, for the default bursts.
   public func plan(on link: InterfaceIndex, mtu: UInt32 = 1500) throws(TrafficShapeError) -> TrafficPlan {
     try check()
-    guard !classes.isEmpty else {
+    guard !classes.isEmpty || marksCongestion else {
       let bucket = TokenBucket(
         rate: rate, burst: burst(rate, mtu), limit: limit ?? ShapingDefaults.queueLimit(rate: rate))
       return TrafficPlan(on: link, qdiscs: [Qdisc(on: link, .tbf(bucket), handle: Self.qdisc)])
@@ -96,15 +104,26 @@ extension TrafficShape {
         on: link, .htb(htbClass(rate, rate, priority: 0, quantum: 200_000, mtu)), handle: Self.whole,
         parent: Self.qdisc))
     let rest = DataRate(bytesPerSecond: rate.bytesPerSecond - guaranteed.bytesPerSecond)
-    plan.add(
+    add(
       htbClass(max(rest, Self.leastRate), rate, priority: unclassifiedPriority, quantum: nil, mtu),
-      Self.unclassified, limit: limit)
+      Self.unclassified, limit: limit, mtu, to: &plan)
     for (place, one) in classes.enumerated() {
-      plan.add(
+      add(
         htbClass(one.rate, one.ceil ?? rate, priority: one.priority, quantum: nil, mtu),
-        Self.handle(ofClassAt: place), limit: one.limit ?? limit)
+        Self.handle(ofClassAt: place), limit: one.limit ?? limit, mtu, to: &plan)
     }
     return plan
+  }
+
+  /// A class below the whole, and the queue of what waits in it.
+  private func add(
+    _ htb: HTBClass, _ handle: TrafficHandle, limit: UInt32?, _ mtu: UInt32, to plan: inout TrafficPlan
+  ) {
+    plan.classes.append(TrafficClass(on: plan.link, .htb(htb), handle: handle, parent: Self.whole))
+    let bytes = limit ?? ShapingDefaults.queueLimit(rate: htb.rate, ceil: htb.ceil)
+    let queue: Discipline =
+      marksCongestion ? .codel(ShapingDefaults.codel(rate: htb.rate, bytes: bytes, mtu: mtu)) : .bfifo(bytes: bytes)
+    plan.qdiscs.append(Qdisc(on: plan.link, queue, handle: TrafficHandle(handle.minor), parent: handle))
   }
 
   private func htbClass(
@@ -142,15 +161,6 @@ extension TrafficShape {
       }
     }
     guard guaranteed <= rate else { throw .overcommitted(guaranteed: guaranteed, rate: rate) }
-  }
-}
-
-extension TrafficPlan {
-  /// A class below the whole, and the queue of what waits in it.
-  fileprivate mutating func add(_ htb: HTBClass, _ handle: TrafficHandle, limit: UInt32?) {
-    classes.append(TrafficClass(on: link, .htb(htb), handle: handle, parent: TrafficShape.whole))
-    let bytes = limit ?? ShapingDefaults.queueLimit(rate: htb.rate, ceil: htb.ceil)
-    qdiscs.append(Qdisc(on: link, .bfifo(bytes: bytes), handle: TrafficHandle(handle.minor), parent: handle))
   }
 }
 

@@ -75,6 +75,8 @@ public struct ConntrackEntry: Hashable, Sendable {
   public var timeout: UInt32?
   public var mark: UInt32 = 0
   public var zone: UInt16 = 0
+  /// Of the original direction alone (`ct original zone set`).
+  public var originalZone: UInt16 = 0
   /// Tells entries of the same tuple apart that followed each other.
   public var id: UInt32?
   public var originalCount: Count?

@@ -27,6 +27,10 @@ extension ConntrackEntry {
     case AttributeType(CTA_TIMEOUT): timeout = attribute.network()
     case AttributeType(CTA_MARK): mark = attribute.network() ?? 0
     case AttributeType(CTA_ZONE): zone = attribute.network() ?? 0
+    case AttributeType(CTA_TUPLE_ORIG):
+      for part in attribute.nested where part.type == AttributeType(CTA_TUPLE_ZONE) {
+        originalZone = part.network() ?? 0
+      }
     case AttributeType(CTA_ID): id = attribute.network()
     case AttributeType(CTA_COUNTERS_ORIG): originalCount = Count(attribute)
     case AttributeType(CTA_COUNTERS_REPLY): replyCount = Count(attribute)
@@ -106,9 +110,11 @@ extension ConntrackTuple {
 
 extension MessageBatch {
   /// One direction of a connection.
-  mutating func put(_ type: AttributeType, _ tuple: ConntrackTuple) {
+  /// - Parameter zone: of this direction alone; 0: none.
+  mutating func put(_ type: AttributeType, _ tuple: ConntrackTuple, zone: UInt16 = 0) {
     let isIPv4 = tuple.family == .ipv4
     nest(type) { batch in
+      if zone != 0 { batch.put(network: zone, AttributeType(CTA_TUPLE_ZONE)) }
       batch.nest(AttributeType(CTA_TUPLE_IP)) { batch in
         batch.put(isIPv4 ? AttributeType(CTA_IP_V4_SRC) : AttributeType(CTA_IP_V6_SRC), tuple.source)
         batch.put(isIPv4 ? AttributeType(CTA_IP_V4_DST) : AttributeType(CTA_IP_V6_DST), tuple.destination)

@@ -56,6 +56,19 @@ public final class ConntrackSocket {
     }
   }
 
+  /// Some entries in the kernel's order, and how many there are in all. A full table has hundreds of thousands: only what
+  /// is asked for is decoded. (ctnetlink never asks for a dump to be begun again, so counting while reading is safe.)
+  public func entries(from offset: Int, atMost limit: Int) throws(KernelError) -> (page: [ConntrackEntry], total: Int) {
+    var total = 0
+    let page = try attempt(.get) { () throws(KernelError) in
+      try netlink.dump(ConntrackOperation.get.messageType, nfgenmsg(nil)) { message in
+        defer { total += 1 }
+        return total >= offset && total - offset < limit ? ConntrackEntry(message) : nil
+      }
+    }
+    return (page, total)
+  }
+
   /// The entry of a connection, by the tuple of either direction; nil when there is none.
   public func entry(of tuple: ConntrackTuple, zone: UInt16 = 0) throws(KernelError) -> ConntrackEntry? {
     try attempt(.get) { () throws(KernelError) in
@@ -71,7 +84,7 @@ public final class ConntrackSocket {
   /// Forgets one connection; ENOENT (`KernelError.isNotThere`) when it is gone already, or another has taken its place.
   public func delete(_ entry: ConntrackEntry) throws(KernelError) {
     try request(entry.original.family) { batch in
-      batch.put(AttributeType(CTA_TUPLE_ORIG), entry.original)
+      batch.put(AttributeType(CTA_TUPLE_ORIG), entry.original, zone: entry.originalZone)
       if entry.zone != 0 { batch.put(network: entry.zone, AttributeType(CTA_ZONE)) }
       if let id = entry.id { batch.put(network: id, AttributeType(CTA_ID)) }
     }

@@ -2,6 +2,8 @@
 struct RuleDifference {
   /// Rules to take out.
   private(set) var deleted: [RuleHandle] = []
+  /// Every rule goes, as one request does it: the kernel looks each handle up from the start of its chain.
+  private(set) var deletesAll = false
   /// Rules to put in, in order, each before a rule that stays, or (nil) at the end.
   private(set) var inserted: [(rule: Rule, before: RuleHandle?)] = []
 
@@ -19,6 +21,7 @@ struct RuleDifference {
       nextOld = oldPlace + 1
       nextNew = newPlace + 1
     }
+    deletesAll = !standing.isEmpty && deleted.count == standing.count
   }
 
   /// Places of rules that are the same in both lists, in rising order in both. Equal rules at the beginning and at the

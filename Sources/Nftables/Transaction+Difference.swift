@@ -35,7 +35,12 @@ extension Transaction {
   private mutating func remove(_ difference: TableDifference) {
     let table = difference.table
     for (chain, rules) in difference.rules {
-      for handle in rules.deleted { deleteRule(handle, of: ChainID(table, chain)) }
+      let chain = ChainID(table, chain)
+      guard !rules.deletesAll else {
+        deleteRule(nil, of: chain)
+        continue
+      }
+      for handle in rules.deleted { deleteRule(handle, of: chain) }
     }
     for chain in difference.goneChains where chain.hasRules { deleteRule(nil, of: ChainID(table, chain.name)) }
     for set in difference.elements where !set.gone.isEmpty {

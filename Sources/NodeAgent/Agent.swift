@@ -44,14 +44,16 @@ public final class Agent {
   ///   - name: of the node.
   ///   - listeners: open listening sockets for the speaker.
   ///   - namespace: nil: the process stands in the node's namespace. Tests pass one.
+  ///   - setUpTime: how long routes and addresses that somebody adds by hand belong to the node.
   public init(
     loop: EventLoop, controllerSocket: String, name: String, listeners: [Int32] = [], log: Log = Log(),
-    namespace: Namespace? = nil
+    namespace: Namespace? = nil, setUpTime: Duration = .seconds(3)
   ) throws {
     self.loop = loop
     self.name = name
     self.log = log
-    node = try Node(loop: loop, log: log, namespace: namespace, listeners: listeners, dataPlane: true)
+    node = try Node(
+      loop: loop, log: log, namespace: namespace, listeners: listeners, dataPlane: true, setUpTime: setUpTime)
     connection = ControllerConnection(loop, path: controllerSocket, log: log)
     var now = timespec()
     clock_gettime(CLOCK_REALTIME, &now)
@@ -81,7 +83,9 @@ public final class Agent {
     return hello
   }
 
+  /// Changes belong to a connection: a controller that has to connect anew may be another one.
   private func connected() {
+    desired.endChange()
     for event in events.takeAll() { push(event) }
     let drift = node.driftWatch.last
     if drift != NLDriftReport() { push(drift) }

@@ -69,12 +69,14 @@ struct DesiredState {
   private(set) var applied: [String: NLDesired] = [:]
   private(set) var failed: [String: UInt64] = [:]
   private(set) var change: PendingChange?
+  /// A change that was committed and cannot be undone any more.
+  private var lastStanding: UInt64?
 
   var versions: [String: UInt64] { applied.mapValues(\.version) }
 
   /// Outside of a change: the controller has decided, whatever was prepared.
   mutating func apply(_ desired: NLDesired, to node: Node) throws(Refusal) {
-    change = nil
+    endChange()
     do throws(Refusal) {
       try node.apply(desired)
     } catch {
@@ -85,19 +87,25 @@ struct DesiredState {
     failed[desired.type] = nil
   }
 
+  /// What was prepared is forgotten, what was committed stands. Whoever began it is gone, or has decided.
+  mutating func endChange() {
+    if let change, change.before != nil { lastStanding = change.id }
+    change = nil
+  }
+
   mutating func take(_ step: NLChange, _ node: Node) throws(Refusal) {
     switch step.step {
     case .prepare: try prepare(step, node)
     case .commit: try commit(step.id, node)
     case .undo: try undo(step.id, node)
-    case .settle: if change?.id == step.id { change = nil }
+    case .settle: if change?.id == step.id { endChange() }
     case .UNRECOGNIZED: throw Refusal("", "no such step")
     }
   }
 
   /// A change that was never settled is: the controller would not begin another otherwise.
   private mutating func prepare(_ step: NLChange, _ node: Node) throws(Refusal) {
-    change = nil
+    endChange()
     let next = PendingChange(id: step.id, step.resources)
     guard Set(next.resources.map(\.type)).count == next.resources.count else {
       throw Refusal("", "a resource type stands twice in one change")
@@ -130,7 +138,10 @@ struct DesiredState {
 
   /// Of a change that was never heard of nothing is to be undone.
   private mutating func undo(_ id: UInt64, _ node: Node) throws(Refusal) {
-    guard let pending = change, pending.id == id else { return }
+    guard let pending = change, pending.id == id else {
+      guard id != lastStanding else { throw Refusal("", "change \(id) is settled here, and stands") }
+      return
+    }
     change = nil
     guard let before = pending.before else { return }
     let types = pending.resources.reversed().map(\.type)

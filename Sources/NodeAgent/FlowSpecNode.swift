@@ -8,14 +8,65 @@ internal import NetTypes
 internal import Netlink
 internal import Nftables
 
+/// Addresses that flow rules redirect to. Each keeps its number while it is asked for.
+struct FlowRedirects {
+  private(set) var numbers: [IPAddress: UInt32] = [:]
+  /// Those that a route leads to.
+  private(set) var ways: [IPAddress: FlowRedirect] = [:]
+  /// Rules that are active and not obeyed, and why.
+  var refused: [FlowRule: String] = [:]
+
+  /// - Parameter hops: that lead to an address now; nil: none do.
+  mutating func resolve(_ addresses: Set<IPAddress>, _ hops: (IPAddress) throws(KernelError) -> [Route.Hop]?)
+    throws(KernelError)
+  {
+    numbers = numbers.filter { addresses.contains($0.key) }
+    ways = [:]
+    for address in addresses.sorted() {
+      let taken = Set(numbers.values)
+      guard
+        let number = numbers[address] ?? (0..<UInt32(PolicyPaths.mostRedirects)).first(where: { !taken.contains($0) })
+      else { continue }
+      numbers[address] = number
+      guard let hops = try hops(address), !hops.isEmpty else { continue }
+      ways[address] = FlowRedirect(number: number, family: address.family, hops: hops)
+    }
+  }
+}
+
 extension Node {
   /// What the speaker wants obeyed has changed. After a restart what stands stays until the speaker has decided.
   func flowSpecsChanged() {
     guard dataPlane != nil, let active = speaker?.activeFlowSpecs else { return }
-    do throws(Refusal) {
-      try setFlowSpecs(FlowSpecContents(FlowSpecRules(active)))
+    do throws(KernelError) {
+      try flowRedirects.resolve(FlowSpecRules.redirects(active)) { address throws(KernelError) in
+        try hops(to: address)
+      }
     } catch {
       report("error", "flowspec", error.description)
+    }
+    let ways = flowRedirects.ways
+    let compiled = FlowSpecRules(active) { ways[$0].map { RouteMark.redirect($0.number) } }
+    flowRedirects.refused = compiled.refused
+    do throws(Refusal) {
+      try setFlowSpecs(FlowSpecContents(compiled, Set(ways.values)))
+    } catch {
+      report("error", "flowspec", error.description)
+    }
+  }
+
+  /// Routes changed: what is redirected goes where they lead now.
+  func redirectsMayHaveMoved() {
+    guard !flowRedirects.numbers.isEmpty else { return }
+    flowSpecsChanged()
+  }
+
+  /// The next hops of the route to an address, which is not this node's own.
+  private func hops(to address: IPAddress) throws(KernelError) -> [Route.Hop]? {
+    guard let view, let route = try view.socket.route(to: address), route.kind == .unicast else { return nil }
+    return route.hops.compactMap { hop in
+      guard let link = hop.link, view.links[link]?.canCarry == true else { return nil }
+      return Route.Hop(hop.gateway ?? address, link: link, weight: hop.weight)
     }
   }
 
@@ -30,7 +81,6 @@ extension Node {
       return
     }
     let views = speaker.flowSpecs(of: query.neighbor.isEmpty ? nil : query.neighbor)
-    let refused = FlowSpecRules(speaker.activeFlowSpecs ?? []).refused
     let table = try dataPlane?.readTables().table(BaseTable.id)
     let standing = (table?.chain(BaseChainName.flowspec.rawValue)?.rules ?? []).map(\.rule)
     reply.total = UInt64(views.count)
@@ -39,7 +89,7 @@ extension Node {
       guard view.isActive else { return route }
       if dataPlane == nil {
         (route.active, route.inactiveBecause) = (false, "this speaker leaves the kernel alone")
-      } else if let reason = refused[view.rule] {
+      } else if let reason = flowRedirects.refused[view.rule] {
         (route.active, route.inactiveBecause) = (false, reason)
       }
       let counter = FlowSpecRules.counter(of: view.rule, in: standing)
@@ -50,7 +100,7 @@ extension Node {
 }
 
 extension FlowSpecContents {
-  init(_ compiled: FlowSpecRules) {
-    self.init(rules: compiled.rules, chains: compiled.chains)
+  init(_ compiled: FlowSpecRules, _ redirects: Set<FlowRedirect>) {
+    self.init(rules: compiled.rules, chains: compiled.chains, redirects: redirects)
   }
 }

@@ -9,6 +9,12 @@ internal import FIB
 internal import NetTypes
 internal import Netlink
 
+/// An address where it stands.
+struct PlacedAddress: Hashable {
+  var link: InterfaceIndex
+  var address: InterfaceAddress
+}
+
 final class KernelView {
   /// What a batch of events amounts to.
   struct Changes {
@@ -21,6 +27,8 @@ final class KernelView {
     var lostNexthops: [NexthopID] = []
     /// How many events there were that routing depends on.
     var events = 0
+    /// Addresses came or went. They are read whole: what is told may have been undone by us since, unheard.
+    var mustReadAddresses = false
     /// Something changed that desired state speaks of beside routes: qdiscs, policy rules, addresses.
     var mayHaveDrifted = false
     /// Some were lost; everything was read again.
@@ -31,6 +39,8 @@ final class KernelView {
   private let monitor: Monitor
   private(set) var links: [InterfaceIndex: Link] = [:]
   private(set) var addresses: [InterfaceIndex: [InterfaceAddress]] = [:]
+  /// Those among them that end by themselves.
+  private(set) var temporaryAddresses: Set<PlacedAddress> = []
   /// Table main, without BGP's.
   private(set) var routes: [Route] = []
   /// Whose route changes matter; nil: everybody's but BGP's. A daemon beside us may load a full table.
@@ -56,9 +66,15 @@ final class KernelView {
 
   func readAll() throws(KernelError) {
     links = Dictionary(try socket.links().map { ($0.index, $0) }, uniquingKeysWith: { $1 })
-    addresses = [:]
-    for found in try socket.addresses() { addresses[found.link, default: []].append(found.address) }
+    try readAddresses()
     try readRoutes()
+  }
+
+  func readAddresses() throws(KernelError) {
+    let found = try socket.addresses()
+    addresses = [:]
+    for one in found { addresses[one.link, default: []].append(one.address) }
+    temporaryAddresses = Set(found.filter(\.isTemporary).map { PlacedAddress(link: $0.link, address: $0.address) })
   }
 
   func readRoutes() throws(KernelError) { routes = try socket.routes(.init(excluding: .bgp)) }
@@ -72,7 +88,11 @@ final class KernelView {
       for event in reading.events { take(event, &changes) }
       if reading.missedSome { changes.missedSome = true }
     } while reading.mayHaveMore
-    if changes.missedSome { try resynchronize(&changes) }
+    if changes.missedSome {
+      try resynchronize(&changes)
+    } else if changes.mustReadAddresses {
+      try readAddresses()
+    }
     return changes
   }
 
@@ -108,11 +128,8 @@ final class KernelView {
       if links.removeValue(forKey: link.index)?.canCarry == true { changes.transitions.append((link, false)) }
       addresses[link.index] = nil
       changes.mustReadRoutes = true
-    case .address(let new):
-      if addresses[new.link]?.contains(new.address) != true { addresses[new.link, default: []].append(new.address) }
-      changes.mustReadRoutes = true
-    case .addressRemoved(let old):
-      addresses[old.link]?.removeAll { $0 == old.address }
+    case .address, .addressRemoved:
+      changes.mustReadAddresses = true
       changes.mustReadRoutes = true
     case .route(let route):
       note(route, &changes)

@@ -47,6 +47,8 @@ final class Node {
   private(set) var kernelActivity: UInt64 = 0
   private(set) var isDraining = false
   private var refusedRoutes: Set<String> = []
+  /// Where flow rules redirect to, and what of them is not obeyed.
+  var flowRedirects = FlowRedirects()
 
   var onEvent: (Event) -> Void = { _ in }
   /// The node may look different in a sample: `true` when a link or session did, so that it is worth telling at once.
@@ -58,10 +60,11 @@ final class Node {
   /// - Parameters:
   ///   - namespace: nil: the process stands in it. Tests pass one.
   ///   - kernel: false: no netlink at all.
+  ///   - setUpTime: see `Agent.init`.
   ///   - dataPlane: the base table stands from now on, and the node's data plane is this process's.
   init(
     loop: EventLoop, log: Log, namespace: Namespace? = nil, listeners: [Int32] = [], kernel: Bool = true,
-    dataPlane wantsDataPlane: Bool = false
+    dataPlane wantsDataPlane: Bool = false, setUpTime: Duration = .seconds(3)
   ) throws {
     self.loop = loop
     self.log = log
@@ -73,11 +76,11 @@ final class Node {
     reconciler.ownsIGP = false
     self.view = view
     try loop.register(view.monitorDescriptor, .read) { [weak self] _ in self?.kernelChanged() }
-    if wantsDataPlane { try startDataPlane(view) }
+    if wantsDataPlane { try startDataPlane(view, setUpTime) }
   }
 
   /// A kernel without nftables still routes; what it cannot do is refused when it is asked for.
-  private func startDataPlane(_ view: KernelView) throws {
+  private func startDataPlane(_ view: KernelView, _ setUpTime: Duration) throws {
     do {
       let dataPlane = try DataPlane(view, in: namespace)
       try dataPlane.standUp()
@@ -88,7 +91,9 @@ final class Node {
     }
     guard let dataPlane else { return }
     try loop.register(dataPlane.monitorDescriptor, .read) { [weak self] _ in self?.tablesChanged() }
-    driftWatch.start()
+    let (seconds, rest) = setUpTime.components
+    driftWatch.start(
+      setUpTime: EventLoop.milliseconds(UInt64(clamping: seconds * 1000 + rest / 1_000_000_000_000_000)))
   }
 
   func report(_ kind: String, _ subject: String, _ text: String) {
@@ -279,6 +284,7 @@ extension Node {
     reachable.sort { $0.prefix < $1.prefix }
     speaker.update { $0.setUnderlay(reachable, ownAddresses: own) }
     fib?.setUnderlay(underlay)
+    redirectsMayHaveMoved()
   }
 }
 
@@ -312,6 +318,7 @@ extension Node {
 
   private func fibAdvanced() {
     fib?.collect()
+    if fib?.backlog == 0 { redirectsMayHaveMoved() }
     if isDraining { drain() }
     onChange(false)
   }

@@ -24,6 +24,8 @@ public struct RateRun {
   private let filter: FlowFilter
   private var recorder: RateRecorder
   private var evidence: RateEvidence?
+  /// Read when the recorder was full: what the captures lose after that would not have been kept, and is not missed.
+  private var countersWhenFull: [CaptureStatistics?]?
 
   /// Carries out a request. A reply with `error` set says that nothing was sent, or that nobody was to be sent to.
   /// - Parameter stop: ends it early.
@@ -209,10 +211,15 @@ public struct RateRun {
   @discardableResult
   private mutating func drain() -> Int {
     if recorder.isFull { return 0 }
-    return captures.drain { frame in
+    let count = captures.drain { frame in
       if recorder.take(frame) { evidence?.keep(frame) }
     }
+    if recorder.isFull { countersWhenFull = captures.statistics }
+    return count
   }
+
+  /// Of what was kept.
+  private var counters: [CaptureStatistics?] { countersWhenFull ?? captures.statistics }
 
   // MARK: Result
 
@@ -274,20 +281,25 @@ public struct RateRun {
     return max(1, Double(size) / Double(RateRecorder.unit))
   }
 
-  /// A stream whose own counters know of no loss is not policed, whatever the captures missed; datagrams are judged by
-  /// where they were seen last, which stands as long as few are missing.
+  /// What captures missed counts where it could change the verdict. Waits are measured on the packets that were seen; a
+  /// stream whose own counters know of no loss is not policed, whatever the captures missed; datagrams are judged by where
+  /// they were seen last, which stands as long as few are missing. An interface that was not captured at all could hide
+  /// anything.
   private func decide(_ reply: inout NLRateReply, _ gaps: [String]) {
     guard !gaps.isEmpty else { return }
-    let dropped = captures.statistics.compactMap { $0 }
-    let isThin = dropped.contains { $0.dropped * 20 > $0.received }
+    let isThin = counters.contains { ($0?.dropped ?? 0) * 20 > ($0?.received ?? 0) }
     let isBlind = captures.states.contains { if case .failed = $0 { true } else { false } }
-    guard isBlind || isThin && reply.limitedBy == .policing else { return }
+    guard isBlind || isThin && reply.limitedBy == .policing else {
+      reply.complete = true
+      reply.because += "; \(gaps.joined(separator: "; ")), which does not change it"
+      return
+    }
     reply.limitedBy = .unknown
     reply.undecidedBecause = gaps.joined(separator: "; ")
   }
 
   private func coverageGaps() -> [String] {
-    let counters = captures.statistics
+    let counters = counters
     return captures.targets.indices.compactMap { index in
       let name = captures.targets[index].name
       if case .failed(let reason) = captures.states[index] { return "\(name) could not be captured: \(reason)" }

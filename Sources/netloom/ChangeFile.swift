@@ -17,8 +17,9 @@ struct ChangeFile {
     text = try Self.read(descriptor, name)
   }
 
-  /// What the controller takes at most is far below this; a device that never ends is not read for ever.
-  private static let limit = 64 << 20
+  /// In bytes. The controller takes a body of 8 MiB, and JSON writes a character of a file as two at most; a device that
+  /// never ends is not read for ever.
+  private static let limit = 4_000_000
 
   private static func read(_ descriptor: Int32, _ name: String) throws(LabError) -> String {
     var bytes: [UInt8] = []
@@ -31,7 +32,9 @@ struct ChangeFile {
         throw LabError(.usage, "cannot read \(name): \(String(cString: strerror(errno)))")
       }
       bytes += buffer[..<count]
-      guard bytes.count <= limit else { throw LabError(.usage, "\(name) is longer than \(limit >> 20) MiB") }
+      guard bytes.count <= limit else {
+        throw LabError(.usage, "\(name) is longer than a CHANGE may be: \(limit / 1_000_000) MB")
+      }
     }
     guard let text = String(validating: bytes, as: UTF8.self) else {
       throw LabError(.usage, "\(name) is not UTF-8 text")

@@ -16,7 +16,7 @@ struct DriftTests {
 
   @Test("is asked of every node at once; who cannot be asked is named")
   func asked() async throws {
-    let lab = try await ChangeLab()
+    let lab = try await ChangeLab(limits: StepLimits(step: .milliseconds(300)))
     lab.edge.drift([item(.missing, "masquerade out eth1"), item(.excess, "rule 7")])
     await lab.isp.process?.close()
     while await lab.controller.events(since: 0, waitMilliseconds: 100).last?.text != "its agent went away" {}
@@ -26,7 +26,9 @@ struct DriftTests {
         DriftEntry(node: "edge", kind: .missing, type: "nft", what: "masquerade out eth1"),
         DriftEntry(node: "edge", kind: .excess, type: "nft", what: "rule 7"),
       ])
-    #expect(drift.unknown == ["isp1: its agent is not connected"])
+    // The host had no agent: one is asked for, and here nobody starts it.
+    #expect(
+      drift.unknown == ["isp1: its agent is not connected", "h1: its agent was started but did not come"])
   }
 
   @Test("is repaired on the nodes that have any, and what is left is told")

@@ -95,6 +95,20 @@ private func mbit(_ number: UInt64) -> DataRate { DataRate(bitsPerSecond: number
     #expect(try fewer.plan(on: 7).changes(from: plan.kept).first == .deleteClass(TrafficHandle(1, 0x11)))
   }
 
+  @Test func `a shape that marks congestion has codel in every class, and one class where it names none`() throws {
+    var shape = TrafficShape(rate: mbit(10), marksCongestion: true)
+    let plain = try shape.plan(on: 7)
+    #expect(plain.kinds == ["htb", "codel"])
+    #expect(plain.classes.map(\.handle) == [TrafficShape.whole, TrafficShape.unclassified])
+    shape.classes = [.init("slow", rate: mbit(1), ceil: mbit(1), limit: 30_000)]
+    let plan = try shape.plan(on: 7)
+    let queues = plan.qdiscs.compactMap { if case .codel(let codel) = $0.discipline { codel } else { nil } }
+    #expect(queues.count == 2 && queues.allSatisfy { $0.marks })
+    // 30,000 bytes are 20 frames of 1514; one and a half take 18.168 ms at 1 Mbit/s, and less than 5 ms at 9.
+    #expect(queues.map(\.limit).last == 20)
+    #expect(queues.map(\.target) == [.milliseconds(5), .microseconds(18_168)])
+  }
+
   @Test func `what the kernel rounds is not taken for a difference`() throws {
     // 50,001 bytes at 2 Gbit/s read back as 50,016, and 5 ms of CoDel as 4.999.
     var shape = TrafficShape(rate: mbit(2000), burst: 50_001, classes: [.init("a", rate: mbit(1000))])

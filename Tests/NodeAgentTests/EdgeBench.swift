@@ -43,8 +43,11 @@ final class EdgeBench {
       ip link set lo up; sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
       """, in: node.namespace)
     _ = try node.controller.hello()
-    // Addresses of IPv6 are tentative for a while otherwise.
-    try node.wait("ip -6 addr show tentative") { $0.isEmpty }
+    // Addresses of IPv6 are tentative for a while otherwise, and those of the link, with their routes, come when the
+    // kernel has noticed that there is a carrier: on a busy machine after a second.
+    try node.wait("ip -6 -br addr show scope link; ip -6 addr show tentative") { shown in
+      shown.split(separator: "\n").count == 2 && shown.contains("eth1") && shown.contains("eth2")
+    }
   }
 
   deinit {

@@ -32,7 +32,7 @@ struct ChangeEndpointTests {
     #expect(apply.body.contains(#""code":"refused""#) && apply.body.contains("customer: its agent is not connected"))
     #expect(try await api.raw("POST", "/v1/confirm").status == 409)
     #expect(try await api.raw("POST", "/v1/rollback").status == 404)
-    #expect(try await api.client.history(limit: 10, offset: 0).map(\.change) == ["up pair"])
+    #expect(try await api.client.history(limit: 10, offset: 0).map(\.change) == ["up lab.yaml"])
     #expect(try await api.client.history(limit: 10, offset: 1).isEmpty)
     #expect(try await api.client.drift().unknown.count == 2)
   }

@@ -50,7 +50,7 @@ struct StreamTests {
     #expect(wrong.hasPrefix("HTTP/1.1 401 "))
     let right = try await curl(["-H", "Authorization: Bearer sesame", url])
     #expect(right.hasPrefix("HTTP/1.1 200 "), "\(right)")
-    #expect(right.contains("up pair"))
+    #expect(right.contains("up lab.yaml"))
     withExtendedLifetime(api) {}
   }
 

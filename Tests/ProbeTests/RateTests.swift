@@ -113,6 +113,13 @@ extension NamespaceTests {
       #expect(stream.intervals.reduce(0) { $0 + $1.bytes } == stream.bytes)
     }
 
+    @Test("a stream that nothing limits is judged by what was kept of it: what passes after that is not missed")
+    func unlimitedStream() {
+      let reply = run(request(.tcp, milliseconds: 1500))
+      expect(reply, .none, "", mbit: 200...1_000_000, "tcp")
+      #expect(reply.complete, "\(reply.because)")
+    }
+
     @Test("queues of the sending node and policers of the receiving one are found as well")
     func ends() throws {
       try shape("h1", "eth1", 10)

@@ -29,6 +29,13 @@ import Testing
     #expect(run.exit == 0, "\(run.output)\n\(run.errors)")
   }
 
+  @Test("paths are changed on all nodes or none without root")
+  func changes() throws {
+    let bench = try Bench(ordinary: true)
+    let run = try bench.netloom(["test", "\(Command.checkout)/topologies/sdn-path-steering.yaml"])
+    #expect(run.exit == 0, "\(run.output)\n\(run.errors)")
+  }
+
   @Test("kill -9 of the init leaves nothing without root either")
   func initKilled() throws {
     let bench = try Bench(ordinary: true)

@@ -48,6 +48,9 @@ private let brokenNAT: [Broken] = [
   Broken(
     "ports that are shifted", "not shifted",
     nat("{dnat: {in: eth1, proto: tcp, port: 80-90, to: §\"192.168.1.10:8080-8090\"}}")),
+  Broken(
+    "a hairpin without another side", "no client is on the server's own side",
+    nat("{dnat: {in: [eth0, eth1], proto: tcp, port: 80, to: 192.168.1.10, hairpin: §true}}")),
   Broken("a target that is none", "`ADDRESS:PORT`", nat("{dnat: {in: eth1, proto: tcp, port: 80, to: §server}}")),
   Broken("prefixes of two lengths", "/28 for both", nat("{map: {inside: 192.168.2.0/28, outside: §203.0.113.0/29}}")),
   Broken(

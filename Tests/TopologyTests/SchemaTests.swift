@@ -129,7 +129,7 @@ private let wideSample = """
                     to: 203.0.113.10-203.0.113.20, ports: 1024-65535, persistent: true, random: true}}
           - {snat: {out: [eth1], to: 203.0.113.16/28}}
           - {masquerade: {out: eth1, from: "2001:db8:7::/64", ports: 1024-65535, random: false}}
-          - {dnat: {in: eth1, proto: udp, port: [53, 5353], address: 203.0.113.10, to: 192.168.1.10, hairpin: true}}
+          - {dnat: {in: eth1, proto: udp, port: [53, 5353], address: 203.0.113.10, to: 192.168.1.10, hairpin: false}}
           - {dnat: {in: eth1, proto: tcp, port: 8000-8080, to: "192.168.1.10:8000-8080"}}
           - {dnat: {in: eth1, proto: tcp, port: 443, to: "[2001:db8:7::1]:8443"}}
           - {map: {inside: "2001:db8:7::/64", outside: "2001:db8:9::/64"}}

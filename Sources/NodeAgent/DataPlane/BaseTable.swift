@@ -1,11 +1,11 @@
 // The table that stands in every node from the agent's first second, and that every data plane fills.
 //
 //   prerouting    flowspec (-450) ─ [defragmentation -400] ─ police (-310) ─ zones (-300) ─ [conntrack -200]
-//                 ─ dstnat (-100)
+//                 ─ returns (-150) ─ dstnat (-100)
 //   input         input (0) ──► filter
 //   forward       forward (0) ─► filter
-//   output        [conntrack] ─ dstnat-local (-100) ─ output (0) ─► filter-out
-//   postrouting   mark (-150) ─ classify (-140) ─ srcnat (100)
+//   output        [conntrack] ─ returns-local (-150) ─ dstnat-local (-100) ─ output (0) ─► filter-out
+//   postrouting   marking (-150) ─ classify (-140) ─ srcnat (100)
 //
 // Its hooks are registered and connections are tracked before the first rule comes: loading the first NAT rule of a
 // namespace later, or flushing a ruleset, resets established connections. Chains of the kind `nat` see the first packet
@@ -20,9 +20,14 @@ internal import Nftables
 
 /// A chain of the base table, in the order of their making.
 enum BaseChainName: String, CaseIterable {
-  case flowspec, police, zones, dstnat
+  case flowspec, police, zones, returns
+  case localReturns = "returns-local"
+  case dstnat
   case localDstnat = "dstnat-local"
-  case input, forward, output, mark, classify, srcnat, filter
+  case input, forward, output
+  // `mark` is a word of nft's own language: nobody could name the chain there.
+  case mark = "marking"
+  case classify, srcnat, filter
   case filterOut = "filter-out"
 
   var base: BaseChain? {
@@ -32,6 +37,9 @@ enum BaseChainName: String, CaseIterable {
     // Before conntrack: what is over the rate costs no entry.
     case .police: BaseChain(.filter, .prerouting, -310)
     case .zones: BaseChain(.filter, .prerouting, .raw)
+    case .returns: BaseChain(.filter, .prerouting, .mangle)
+    // Of the kind that asks for the route again where it marked.
+    case .localReturns: BaseChain(.route, .output, .mangle)
     case .dstnat: BaseChain(.nat, .prerouting, .destinationNAT)
     case .localDstnat: BaseChain(.nat, .output, .destinationNAT)
     case .input: BaseChain(.filter, .input, .filter)

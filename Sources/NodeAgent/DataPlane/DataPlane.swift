@@ -29,6 +29,12 @@ final class DataPlane {
   private var sysctlsBefore: [String: String] = [:]
   /// Tables of policy routing that may have routes.
   private var usedTables: Set<RouteTable> = []
+  /// Addresses that stood when the node was set up, `exec` lines of its file included: nil until that is over.
+  private(set) var addressBaseline: Set<PlacedAddress>?
+  /// Since the last `reconcile`.
+  private(set) var addressRefusals: [String] = []
+  /// An earlier agent has written here: what is there may be its doing.
+  private var followsAnother = false
   /// Qdiscs that this kernel was found to have.
   private var presentQdiscs: Set<String> = ["noqueue"]
   private var routesByCodePoint: Bool?
@@ -40,6 +46,9 @@ final class DataPlane {
     monitor = try NftablesMonitor(in: namespace, receiveBuffer: 1 << 20)
     try monitor.ignore(causedBy: [nftables.portID])
   }
+
+  /// What stands now belongs to the node.
+  func takeAddressBaseline() { addressBaseline = standingAddresses() }
 
   var monitorDescriptor: Int32 { monitor.fileDescriptor }
 
@@ -57,7 +66,7 @@ final class DataPlane {
   /// Makes the base table, unless one of an earlier agent stands: that waits for what is desired.
   func standUp() throws(Refusal) {
     do throws(KernelError) {
-      if let standing = try readTables().table(BaseTable.id) { return adopt(standing) }
+      if let standing = try readTables().table(BaseTable.id) { return try adopt(standing) }
     } catch {
       throw Refusal("table \(BaseTable.id)", error.description)
     }
@@ -74,11 +83,16 @@ extension DataPlane {
   private static let flowChainPrefix = "flow-"
 
   /// Of an earlier agent. Its flow rules stay in force until the speaker has decided anew.
-  private func adopt(_ standing: StandingTable) {
-    isAdopted = true
+  private func adopt(_ standing: StandingTable) throws(KernelError) {
+    (isAdopted, followsAnother) = (true, true)
     let chain = BaseChainName.flowspec.rawValue
     flowSpecs.rules = standing.chain(chain)?.content.rules ?? []
     flowSpecs.chains = standing.chains.filter { $0.name.hasPrefix(Self.flowChainPrefix) }.map(\.content)
+    for rule in try standingRules().ours {
+      guard let number = PolicyPaths.redirectNumber(rule) else { continue }
+      let hops = try view.socket.routes(.init(family: rule.family, table: rule.table)).flatMap(\.hops)
+      flowSpecs.redirects.insert(FlowRedirect(number: number, family: rule.family, hops: hops))
+    }
   }
 
   func compile(_ message: NLDataPlane) throws(Refusal) -> DataPlaneProgram {
@@ -103,16 +117,19 @@ extension DataPlane {
     for shaper in program.shapers {
       let unknown = shaper.plan.kinds.subtracting(presentQdiscs)
       guard !unknown.isEmpty else { continue }
+      let support: QdiscSupport
       do throws(KernelError) {
-        let support = try QdiscSupport.probe(unknown)
-        presentQdiscs.formUnion(support.present)
-        guard support.missing.isEmpty else {
-          let names = support.missing.sorted().joined(separator: ", ")
-          throw KernelError(number: 2, call: "qdisc \(names)", kernelText: "this kernel has none of that name")
-        }
+        support = try QdiscSupport.probe(unknown)
       } catch {
         throw Refusal(shaper.origin.text, error.description, place: shaper.origin.place)
       }
+      presentQdiscs.formUnion(support.present)
+      guard !support.missing.isEmpty else { continue }
+      let names = support.missing.sorted().joined(separator: ", ")
+      let reason =
+        support.missing == ["codel"]
+        ? "ecn needs the codel qdisc, which this kernel lacks" : "this kernel lacks the qdisc \(names)"
+      throw Refusal(shaper.origin.text, reason, place: shaper.origin.place)
     }
   }
 
@@ -170,6 +187,7 @@ extension DataPlane {
 
   private func write(_ program: DataPlaneProgram, takesStrangers: Bool = false) throws(Refusal) {
     try write(ruleset: program, asDryRun: false)
+    addressRefusals = try write(addresses: program)
     try write(traffic: program, takesStrangers)
     try write(paths: program)
     try write(sysctls: program)
@@ -290,7 +308,8 @@ extension DataPlane {
       let routes = try standingPathRoutes(tables)
       let wanted = paths.routes(view.links)
       let newRoutes = wanted.filter { route in !routes.contains { Self.same($0, route) } }
-      let newRules = paths.rules.subtracting(standing).sorted { $0.priority < $1.priority }
+      let newRules = paths.rules.subtracting(standing)
+        .sorted { ($0.priority, "\($0)") < ($1.priority, "\($1)") }  // of one priority: always in the same order
       var batch = MessageBatch()
       for route in newRoutes { batch.setRoute(route, .replace) }
       for rule in newRules { batch.addRule(rule) }
@@ -338,13 +357,22 @@ extension DataPlane {
     for (name, value) in wanted.sorted(by: { $0.key < $1.key }) {
       do throws(KernelError) {
         let current = try readSysctl(name)
-        if sysctlsBefore[name] == nil { sysctlsBefore[name] = current }
+        if sysctlsBefore[name] == nil {
+          // An earlier agent's doing, perhaps: what was there before it, only the kernel's default can stand for.
+          let isOwn = followsAnother && Self.same(current, value)
+          sysctlsBefore[name] = isOwn ? Self.fresh(name) ?? current : current
+        }
         if !Self.same(current, value) { try writeSysctl(name, value) }
       } catch {
         throw Refusal("sysctl \(name)", error.description)
       }
     }
     sysctlsBefore = sysctlsBefore.filter { program.sysctls[$0.key] != nil }
+  }
+
+  /// What a new namespace has; nil: it has no such parameter.
+  private static func fresh(_ name: String) -> String? {
+    try? Namespace.create().run { () throws(KernelError) in try Sysctl.read(name) }
   }
 
   /// The kernel separates several numbers by tabs.

@@ -29,7 +29,9 @@ struct DataPlaneProgram {
     let interfaces = Set(links.map(\.name))
     var book = RuleBook()
     for rule in flowSpecs.rules { book.add(rule, to: .flowspec) }
+    let zoned = try ZonedInterface.all(message.zones, interfaces)
     for zone in message.zones { try book.add(zone, interfaces) }
+    for one in zoned { book.addReturn(one) }
     for rule in message.nat { try book.add(rule, interfaces) }
     for (place, rule) in message.filter.enumerated() { try book.add(rule, at: place, interfaces) }
     var counts: [String: Int] = [:]
@@ -50,6 +52,8 @@ struct DataPlaneProgram {
     ruleset = Ruleset([book.table])
     origins = book.origins
     paths = try PolicyPaths(message.paths, links: links)
+    for one in zoned { try paths.add(one, links) }
+    for redirect in flowSpecs.redirects { paths.add(redirect) }
     sysctls = message.sysctls
     for name in sysctls.keys where !name.hasPrefix("net.") {
       throw Refusal("sysctl \(name)", "not a parameter of the network")
@@ -68,10 +72,11 @@ struct DataPlaneProgram {
   }
 }
 
-/// The chain `flowspec`, and the chains that its rules lead to.
+/// The chain `flowspec`, the chains that its rules lead to, and where its marks lead.
 struct FlowSpecContents: Equatable {
   var rules: [Nftables.Rule] = []
   var chains: [Chain] = []
+  var redirects: Set<FlowRedirect> = []
 }
 
 /// Rules on their way into the table.

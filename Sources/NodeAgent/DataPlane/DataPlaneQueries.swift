@@ -47,11 +47,10 @@ extension DataPlane {
   // MARK: Connections
 
   func answerConntrack(_ query: NLQuery, limit: Int, _ reply: inout NLQueryReply) throws(KernelError) {
-    let entries = try ConntrackSocket(in: namespace).entries()
-    reply.total = UInt64(entries.count)
+    let entries = try ConntrackSocket(in: namespace).entries(from: Int(query.offset), atMost: limit)
+    reply.total = UInt64(entries.total)
     reply.connectionLimit = (try? readSysctl("net.netfilter.nf_conntrack_max")).flatMap(UInt64.init) ?? 0
-    let ordered = entries.sorted { ($0.id ?? 0) < ($1.id ?? 0) }
-    reply.connections = ordered.dropFirst(Int(query.offset)).prefix(limit).map(NLConnection.init)
+    reply.connections = entries.page.map(NLConnection.init)
   }
 
   // MARK: Traffic control
@@ -119,7 +118,7 @@ extension NLConnection {
     replyPackets = entry.replyCount?.packets ?? 0
     replyBytes = entry.replyCount?.bytes ?? 0
     timeout = entry.timeout ?? 0
-    zone = UInt32(entry.zone)
+    zone = UInt32(entry.zone != 0 ? entry.zone : entry.originalZone)
     mark = entry.mark
     id = entry.id ?? 0
   }
@@ -189,8 +188,17 @@ extension Discipline {
     case .htb(let htb): "default 0x\(String(htb.defaultClass, radix: 16)) r2q \(htb.rateToQuantum)"
     case .pfifo(let packets): "limit \(packets)p"
     case .bfifo(let bytes): "limit \(bytes)b"
+    case .codel(let codel):
+      "limit \(codel.limit)p target \(codel.target.tc) interval \(codel.interval.tc)" + (codel.marks ? " ecn" : "")
     default: ""
     }
+  }
+}
+
+extension Duration {
+  /// `5000us`
+  fileprivate var tc: String {
+    "\(components.seconds * 1_000_000 + components.attoseconds / 1_000_000_000_000)us"
   }
 }
 

@@ -26,7 +26,7 @@ extension DataPlane {
     try compareTables(&report)
     try compareTraffic(&report)
     try comparePaths(&report)
-    compareAddresses(&report)
+    try compareAddresses(&report)
     compareSysctls(&report)
   }
 
@@ -181,28 +181,7 @@ extension DataPlane {
 
   private static func text(_ route: Route) -> String { "\(route.destination) of table \(route.table.rawValue)" }
 
-  // MARK: Addresses and kernel parameters
-
-  /// Those that the machine gave; they are never written here.
-  private func compareAddresses(_ report: inout NLDriftReport) {
-    for entry in program.addresses {
-      guard let link = view.link(named: entry.interface) else {
-        report.add(.missing, "address", "interface \(entry.interface)")
-        continue
-      }
-      let standing = Set(view.addresses[link.index] ?? []).filter { !$0.address.isLinkLocal && !$0.address.isLoopback }
-      let wanted = Set(
-        entry.addresses.compactMap { prefix in
-          IPAddress(prefix.address).flatMap { InterfaceAddress($0, length: Int(prefix.length)) }
-        })
-      for address in wanted.subtracting(standing).sorted(by: { $0.address < $1.address }) {
-        report.add(.missing, "address", "\(address.address)/\(address.length) of \(entry.interface)")
-      }
-      for address in standing.subtracting(wanted).sorted(by: { $0.address < $1.address }) {
-        report.add(.excess, "address", "\(address.address)/\(address.length) of \(entry.interface)")
-      }
-    }
-  }
+  // MARK: Kernel parameters
 
   private func compareSysctls(_ report: inout NLDriftReport) {
     for (name, value) in program.sysctls.sorted(by: { $0.key < $1.key }) {

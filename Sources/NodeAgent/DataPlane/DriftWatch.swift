@@ -15,12 +15,10 @@ final class DriftWatch {
 
   /// How long changes are gathered before they are looked at.
   private static let delay = EventLoop.milliseconds(50)
-  /// `exec` lines of the file run while the agent starts.
-  private static let setUpTime = EventLoop.milliseconds(3000)
-
   init(_ node: Node) { self.node = node }
 
-  func start() { startTimer.arm(after: Self.setUpTime) }
+  /// - Parameter setUpTime: `exec` lines of the file run meanwhile, and what they add belongs to the node.
+  func start(setUpTime: UInt64) { startTimer.arm(after: setUpTime) }
 
   /// Something may differ.
   func look() {
@@ -63,6 +61,7 @@ final class DriftWatch {
 
   private func takeBaseline() {
     baseline = Set(addedByHand().map(\.destination))
+    node.dataPlane?.takeAddressBaseline()
     look()
   }
 

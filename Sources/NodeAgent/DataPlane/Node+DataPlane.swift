@@ -6,7 +6,9 @@ extension Node {
   func apply(_ message: NLDataPlane) throws(Refusal) {
     guard let dataPlane else { return try refuse(message) }
     kernelChanged()
+    let addresses = view?.addresses
     try dataPlane.apply(message)
+    if view?.addresses != addresses { readRoutes() }
     driftWatch.look()
     onChange(false)
   }
@@ -56,13 +58,15 @@ extension Node {
     guard let dataPlane, !dataPlane.isAdopted else { return driftWatch.read() }
     kernelChanged()
     var failures: [String] = []
-    do throws(Refusal) {
-      try dataPlane.reconcile(takesStrangers: true)
+    // First what is too much: with an address that came to stand before ours, ours goes.
+    do throws(KernelError) {
+      try removeExcess(dataPlane)
     } catch {
       failures.append(error.description)
     }
-    do throws(KernelError) {
-      try removeExcess(dataPlane)
+    do throws(Refusal) {
+      try dataPlane.reconcile(takesStrangers: true)
+      failures += dataPlane.addressRefusals
     } catch {
       failures.append(error.description)
     }
@@ -79,6 +83,7 @@ extension Node {
     for qdisc in try dataPlane.view.socket.qdiscs().map(\.subject) where qdisc.parent == .ingress {
       batch.deleteQdisc(on: qdisc.link, parent: .ingress)
     }
+    for place in dataPlane.excessAddresses() { batch.deleteAddress(place.address, from: place.link) }
     guard !batch.isEmpty else { return }
     for refusal in try dataPlane.view.socket.commitReportingEach(&batch) where !refusal.isNotThere { throw refusal }
   }

@@ -9,6 +9,9 @@ internal import Netlink
 /// themselves says nothing. The same rules for packets that come from the next hop stand before them (10000 + 2n) and
 /// lead to table main, so that nothing goes round in circles. Where no next hop is up the table is empty, the lookup finds
 /// nothing, and the next rule is asked: in the end table main.
+///
+/// Before them stand rules that ask for a mark: 8000 + n with table 8500 + n for what flow rules redirect, 9000 + n with
+/// table 7500 + n for answers to zoned interfaces (`ReturnPaths.swift`).
 struct PolicyPaths {
   struct Path {
     var table: RouteTable
@@ -27,9 +30,40 @@ struct PolicyPaths {
 
   init() {}
 
-  static func isOurs(_ table: RouteTable) -> Bool { (firstTable..<firstTable + mostPaths).contains(table.rawValue) }
+  /// Paths that a mark leads to.
+  enum Marked {
+    case returns, redirects
+
+    var firstTable: UInt32 { self == .returns ? 7500 : 8500 }
+    var firstPriority: UInt32 { self == .returns ? 9000 : 8000 }
+    static let most: UInt32 = 1000
+  }
+  static var mostReturns: Int { Int(Marked.most) }
+  static var mostRedirects: Int { Int(Marked.most) }
+
+  static func isOurs(_ table: RouteTable) -> Bool {
+    (firstTable..<Marked.redirects.firstTable + Marked.most).contains(table.rawValue)
+  }
   static func isOurs(_ rule: Netlink.Rule) -> Bool {
-    (firstPriority..<firstPriority + 2 * mostPaths).contains(rule.priority)
+    (Marked.redirects.firstPriority..<firstPriority + 2 * mostPaths).contains(rule.priority)
+  }
+
+  /// nil: no rule for what flow rules redirect.
+  static func redirectNumber(_ rule: Netlink.Rule) -> UInt32? {
+    let first = Marked.redirects.firstPriority
+    return (first..<first + Marked.most).contains(rule.priority) ? rule.priority - first : nil
+  }
+
+  mutating func addMarked(
+    _ kind: Marked, _ number: UInt32, _ mark: UInt32, _ hops: [AddressFamily: [Route.Hop]], _ origin: NLOrigin
+  ) {
+    let table = RouteTable(rawValue: kind.firstTable + number)
+    for family in AddressFamily.allCases where hops[family] != nil {
+      let rule = Netlink.Rule(family, priority: kind.firstPriority + number, table: table, mark: mark)
+      rules.insert(rule)
+      origins[rule] = origin
+    }
+    paths.append(Path(table: table, origin: origin, hops: hops))
   }
 
   init(_ messages: [NLPolicyRoute], links: some Collection<Link>) throws(Refusal) {
@@ -149,7 +183,7 @@ extension Netlink.Rule {
     var words = ["\(priority): from \(source.map { "\($0)" } ?? "all")"]
     if let destination { words.append("to \(destination)") }
     if let inputInterface { words.append("iif \(inputInterface.text)") }
-    if let mark { words.append("fwmark \(mark)") }
+    if let mark { words.append("fwmark 0x\(String(mark, radix: 16))") }
     if let codePoint { words.append("dscp \(codePoint)") }
     if let transport { words.append("ipproto \(transport)") }
     if let sourcePorts { words.append("sport \(sourcePorts.lowerBound)-\(sourcePorts.upperBound)") }

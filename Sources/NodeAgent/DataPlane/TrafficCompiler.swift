@@ -20,7 +20,7 @@ struct InterfaceShaper {
     self.link = link.index
     shape = TrafficShape(
       rate: DataRate(bitsPerSecond: message.rate), burst: message.burst == 0 ? nil : message.burst,
-      limit: message.limit == 0 ? nil : message.limit,
+      limit: message.limit == 0 ? nil : message.limit, marksCongestion: message.ecn,
       classes: message.classes.map { one in
         TrafficShape.Class(
           one.name, rate: DataRate(bitsPerSecond: one.rate),

@@ -37,7 +37,8 @@ enum NeighborKeys {
     Key("send-communities", .scalar(.bool), "true unless written"),
     Key(
       "flowspec", .scalar(.bool),
-      "exchange flow rules (RFC 8955) on the session; between netloom routers of a lab true unless written, with others false"),
+      "exchange flow rules (RFC 8955) on the session; between netloom routers of a lab true unless written, with others false"
+    ),
     Key("passive", .scalar(.bool), "wait for its connection"),
     Key("timers", .record(NodeKeys.timers), "of this neighbor's sessions"),
     .notYet("add-path", "several paths per prefix"),

@@ -19,6 +19,7 @@ extension LabResolver {
       functions.paths = PathReader(lab: self, node: index).read(value("path"))
       functions.flowSpecs = FlowSpecReader(lab: self, node: index).read(value("flowspec"))
       functions.published = published(value("publish"))
+      checkCount(functions, value)
       nodes[index].functions = functions
     }
     checkPathLoops()
@@ -26,6 +27,17 @@ extension LabResolver {
   }
 
   private static let functionKeys = Set(PacketKeys.keys.map(\.name))
+
+  /// Each list of a node holds at most so many rules: a change of more would take a node longer than it has to answer.
+  private static let mostRules = 20_000
+
+  private func checkCount(_ functions: PacketFunctions, _ value: (String) -> Tree?) {
+    let counts = [("nat", functions.nat.count), ("filter", functions.filter.count), ("path", functions.paths.count)]
+    for (key, count) in counts where count > Self.mostRules {
+      guard let tree = value(key) else { continue }
+      reporter.error(tree.place, "`\(key)` has \(count) rules; expected at most \(Self.mostRules) on one node")
+    }
+  }
 
   private func published(_ tree: Tree?) -> [PublishedPort] {
     (tree?.list ?? []).compactMap { item in

@@ -74,14 +74,20 @@ struct NATReader {
     checkForwardPorts(tree, match, target)
     if tree["address"] == nil { match.to = ownAddresses(tree, match.incoming, family, place) }
     let hairpin = tree.bool("hairpin") ?? false
+    let clients = hairpin ? inside(target.addresses, match.incoming) : []
+    if hairpin, clients.isEmpty {
+      reporter.error(
+        tree.place(of: "hairpin"),
+        "hairpin: `\(lab.nodes[node].name)` has no \(family.title) subnet but those of `in`, so no client is on the "
+          + "server's own side; expected it on a node between them and the outside")
+    }
     var line = RuleText("dnat")
     line.add(tree, ["in", "from", "proto", "port", "address", "to"])
     line.addFlags(tree, ["hairpin"])
     return NATRule(
       origin: line.origin(place), match: match,
       translation: .destination(
-        target.addresses, ports: target.ports, hairpin: hairpin,
-        inside: hairpin ? inside(target.addresses, match.incoming) : []))
+        target.addresses, ports: target.ports, hairpin: hairpin, inside: clients))
   }
 
   private func checkForwardPorts(_ tree: Tree, _ match: PacketMatch, _ target: ForwardTarget) {
