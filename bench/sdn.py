@@ -4,6 +4,7 @@
   apply [NODES]   one change on all nodes at once: time, and what an unrelated flow of 1,000 packets/s through them loses
                   over 20 applies, 20 rollbacks and one repair
   rates           shaping and policing at 1, 10 and 100 Mbit/s, and what a voice class spares voice on a full link
+  voice [SVG]     one-way delay of a call over a shaped link: idle, full without a class, full with one; drawn into SVG
   kill [RUNS]     an agent, a node or the controller is killed at a random moment of an apply; afterwards every node must
                   be in the same whole version, byte by byte, and history must say which
 """
@@ -164,6 +165,75 @@ def rates():
     return good
 
 
+FLOOD = """
+import socket, time
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+while True:
+    s.sendto(bytes(1000), ("10.78.2.2", 9)); time.sleep(0.0004)
+"""
+
+
+def voice(path="voice-latency.svg"):
+    lab = Lab("bench-voice", """addressing: {ipv6: false}
+topology:
+  nodes:
+    a: {kind: host}
+    b: {kind: host}
+    r:
+      kind: router
+      qos: {eth2: {egress: {shape: {rate: 10mbit}, classes: [{name: voice, match: {dscp: ef}, rate: 2mbit, ceil: 10mbit, priority: 1}]}}}
+  links:
+    - {endpoints: ["a:eth1", "r:eth1"], addresses: [[10.78.1.2/24], [10.78.1.1/24]]}
+    - {endpoints: ["r:eth2", "b:eth1"], addresses: [[10.78.2.1/24], [10.78.2.2/24]]}
+""")
+    lines = {}
+
+    def call(label, *more):
+        result = json.loads(run("rate", "a", "b", "--lab", lab.name, "--proto", "udp", "--rate", "500kbit", "--for", "4s",
+                                "-o", "json", *more).stdout)
+        lines[label] = [i["delayMs"] for i in result["intervals"]]
+        lost = result["packetsSent"] - result["packetsReceived"]
+        print(f"{label:24} delay median {result['delay']['median']:.2f} ms, p99 {result['delay']['p99']:.2f} ms, {lost} of {result['packetsSent']} lost")
+        return result["delay"]["median"]
+
+    try:
+        idle = call("link idle")
+        flood = subprocess.Popen(["ip", "netns", "exec", f"{lab.name}.a", sys.executable, "-c", FLOOD])
+        time.sleep(1)  # the queue fills
+        try:
+            without, classed = call("link full, no class"), call("link full, class voice", "--dscp", "ef")
+        finally:
+            flood.kill()
+            flood.wait()
+        draw(path, lines)
+        return classed < idle + 5 < without
+    finally:
+        lab.down()
+
+
+def draw(path, lines):
+    width, height, left, bottom = 640, 300, 50, 40
+    top = max(max(values) for values in lines.values()) * 1.1
+    count = max(len(values) for values in lines.values())
+    x = lambda i: left + i * (width - left - 20) / max(1, count - 1)
+    y = lambda v: height - bottom - v * (height - bottom - 20) / top
+    out = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="12">',
+           '<rect width="100%" height="100%" fill="white"/>',
+           f'<path d="M{left},20V{height - bottom}H{width - 20}" fill="none" stroke="black"/>',
+           f'<text x="{left}" y="14">one-way delay of a 500 kbit/s call, ms, over a link shaped to 10 Mbit/s</text>',
+           f'<text x="{width - 20}" y="{height - 10}" text-anchor="end">seconds</text>']
+    for tick in range(0, int(top) + 1, 10 if top > 20 else 1):
+        out.append(f'<text x="{left - 6}" y="{y(tick) + 4:.1f}" text-anchor="end">{tick}</text>')
+    for second in range(0, count // 10 + 1):
+        out.append(f'<text x="{x(second * 10):.1f}" y="{height - bottom + 16}" text-anchor="middle">{second}</text>')
+    for (label, values), colour in zip(lines.items(), ("#2a7", "#c33", "#36c")):
+        points = " ".join(f"{x(i):.1f},{y(v):.1f}" for i, v in enumerate(values))
+        out.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"/>')
+        out.append(f'<text x="{width - 24}" y="{y(values[-1]) - 6:.1f}" text-anchor="end" fill="{colour}">{label}</text>')
+    with open(path, "w") as file:
+        file.write("\n".join(out) + "\n</svg>\n")
+
+
 def ruleset(lab, node):
     text = inside(lab, node, "nft", "-s", "list", "ruleset").stdout
     return text + inside(lab, node, "ip", "rule").stdout + inside(lab, node, "tc", "qdisc", "show").stdout
@@ -231,7 +301,7 @@ def kill_matrix(runs=200):
 
 if __name__ == "__main__":
     what = sys.argv[1] if len(sys.argv) > 1 else "apply"
-    work = {"apply": apply, "rates": rates, "kill": kill_matrix}.get(what)
+    work = {"apply": apply, "rates": rates, "voice": voice, "kill": kill_matrix}.get(what)
     if not work:
         sys.exit(__doc__)
-    sys.exit(0 if work(*map(int, sys.argv[2:])) else 1)
+    sys.exit(0 if work(*(int(word) if word.isdigit() else word for word in sys.argv[2:])) else 1)

@@ -1,6 +1,6 @@
 // Nodes without an agent, hosts and switches: their routes come from the plan. The kernel drops the routes of an
-// interface that is set down and does not bring them back, so a monitor in the namespace watches the links, for this
-// and to tell the controller of their state.
+// interface that is set down and does not bring them back, and people delete routes, so a monitor in the namespace
+// watches links and routes, for this and to tell the controller of their state.
 import ControlProtocol
 import EventLoop
 import FoundationEssentials
@@ -45,7 +45,7 @@ final class AgentlessRoutes {
 
   /// Begins to watch the links.
   func watch() throws(KernelError) {
-    let monitor = try Monitor(.links, in: node.namespace, receiveBuffer: 256 << 10)
+    let monitor = try Monitor([.links, .routes], in: node.namespace, receiveBuffer: 256 << 10)
     self.monitor = monitor
     try reread()
     do throws(SystemError) {
@@ -58,22 +58,27 @@ final class AgentlessRoutes {
   private func heard() {
     do throws(KernelError) {
       guard let reading = try monitor?.read() else { return }
-      var cameUp = reading.missedSome
+      var mustInstall = reading.missedSome
       if reading.missedSome { try reread() }
       for event in reading.events {
         switch event {
         case .link(let link):
-          if link.isUp, links[link.index]?.isUp != true { cameUp = true }
+          if link.isUp, links[link.index]?.isUp != true { mustInstall = true }
           links[link.index] = link
         case .linkRemoved(let link): links[link.index] = nil
+        case .routeRemoved(let route): mustInstall = mustInstall || isOurs(route)
         default: break
         }
       }
-      if cameUp { try install(try NetlinkSocket(in: node.namespace)) }
+      if mustInstall { try install(try NetlinkSocket(in: node.namespace)) }
     } catch {
       MachineLog.warning("\(node.name): watching links: \(error)")
     }
     changed()
+  }
+
+  private func isOurs(_ route: Route) -> Bool {
+    routes.contains { $0.destination == route.destination && $0.metric == route.metric }
   }
 
   private func reread() throws(KernelError) {

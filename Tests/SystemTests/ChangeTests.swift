@@ -164,6 +164,34 @@ import Testing
     #expect(try kernel(lab, ["edge"]) == before)
   }
 
+  @Test("rules that drop everything on every node do not cut the controller off")
+  func reach() throws {
+    let bench = try Bench()
+    let lab = "ct-reach-\(getpid())"
+    _ = try bench.up(lab, Self.office)
+    let before = try kernel(lab)
+    let nothing = """
+      {filter: [{match: {out: eth1}, then: drop}, {otherwise: drop}]}
+      """
+    let change = try bench.file(
+      "change.yaml",
+      """
+      topology:
+        nodes:
+          h1: \(nothing)
+          h2: \(nothing)
+          core: \(nothing)
+          edge: \(nothing.replacingOccurrences(of: "eth1", with: "[lan, up]"))
+      """)
+    let applied = try bench.netloom(["apply", change, "--lab", lab])
+    #expect(applied.exit == 0, "\(applied.errors)")
+    #expect(try bench.netloom(["trace", "--lab", lab, "h1", "h2"]).exit == 1, "nothing passes")
+    #expect(try drift(bench, lab).exit == 0)
+    #expect(try bench.netloom(["show", "filter", "core", "--lab", lab]).exit == 0)
+    #expect(try bench.netloom(["rollback", "--lab", lab]).exit == 0)
+    #expect(try kernel(lab) == before)
+  }
+
   @Test("a change that nobody confirms takes itself back")
   func unconfirmed() throws {
     let bench = try Bench()

@@ -37,6 +37,21 @@ import Testing
     #expect(try bench.netloom(["up", "\(bench.directory)/\(lab).yaml"]).exit == 0, "the name can be taken again")
   }
 
+  @Test("a route that somebody deletes on a host is put back", .enabled(if: Command.isRoot, "needs root"))
+  func hostRoute() throws {
+    let bench = try Bench()
+    let lab = "ft-route-\(getpid())"
+    _ = try bench.up(lab, Self.triangle)
+    let enter = "ip netns exec \(lab).h1"
+    let before = try Command.shell("\(enter) ip route; \(enter) ip -6 route show default").output
+    #expect(before.contains("default via 192.0.2.1"))
+    #expect(try Command.shell("\(enter) ip route del default && \(enter) ip -6 route del default").exit == 0)
+    #expect(
+      try bench.eventually(5) {
+        try Command.shell("\(enter) ip route; \(enter) ip -6 route show default").output == before
+      })
+  }
+
   @Test("a killed controller is back within 3 s and adopts what runs")
   func controllerKilled() throws {
     let bench = try Bench()
