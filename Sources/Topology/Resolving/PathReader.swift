@@ -4,14 +4,8 @@ import NetTypes
 struct PathReader {
   let lab: LabResolver
   let node: Int
-  private let matches: PacketMatchReader
+  private var matches: PacketMatchReader { PacketMatchReader(lab: lab, node: node) }
   private var reporter: Reporter { lab.reporter }
-
-  init(lab: LabResolver, node: Int) {
-    self.lab = lab
-    self.node = node
-    matches = PacketMatchReader(lab: lab, node: node)
-  }
 
   func read(_ tree: Tree?) -> [PathRule] {
     guard let tree else { return [] }
