@@ -39,10 +39,11 @@ import Testing
     let path = try bench.script(
       "talk",
       """
-      import os, socket, sys, time
+      import os, socket, sys
       s = socket.create_connection(('10.8.0.2', 80), timeout=3); s.recv(100)
+      os.mkfifo(sys.argv[1] + '/full')
       open(sys.argv[1] + '/talking', 'w').close()
-      while not os.path.exists(sys.argv[1] + '/full'): time.sleep(0.01)  # // poll
+      open(sys.argv[1] + '/full').read()  # until the table is full
       s.sendall(b'x'); print(s.recv(1), flush=True)
       """)
     try bench.run("python3 \(path) \(bench.directory) > \(bench.directory)/said 2>&1 &", in: bench.client)
@@ -54,7 +55,7 @@ import Testing
       Int(try bench.node.output("cat /proc/sys/net/netfilter/nf_conntrack_count").dropLast()))
     #expect(count >= Self.limit)
     #expect(try bench.connect("10.8.0.2", 80, in: bench.client) == "timeout")
-    try Data().write(to: URL(fileURLWithPath: bench.directory + "/full"))
+    try bench.run("timeout 5 sh -c ': > \(bench.directory)/full'", in: bench.client)
     try bench.node.wait("cat \(bench.directory)/said") { $0 == "b'x'\n" }
     let shown = try bench.query(.conntrack)
     #expect(shown.connectionLimit == UInt64(Self.limit) && shown.total >= shown.connectionLimit)
