@@ -1001,6 +1001,9 @@ public nonisolated struct NLDataPlane: Sendable {
 
   public var zones: [NLZone] = []
 
+  /// of `sysctls`, where a key of the file says them
+  public var sysctlOrigins: Dictionary<String,NLOrigin> = [:]
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
@@ -3582,9 +3585,37 @@ public nonisolated struct NLMachinePlan: Sendable {
   /// who brought the lab up
   public var author: String = String()
 
+  /// looked for before anything is made
+  public var needs: [NLKernelNeed] = []
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
+}
+
+public nonisolated struct NLKernelNeed: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var node: String = String()
+
+  public var qdisc: String = String()
+
+  public var origin: NLOrigin {
+    get {_origin ?? NLOrigin()}
+    set {_origin = newValue}
+  }
+  /// Returns true if `origin` has been explicitly set.
+  public var hasOrigin: Bool {self._origin != nil}
+  /// Clears the value of `origin`. Subsequent reads from it will return its default value.
+  public mutating func clearOrigin() {self._origin = nil}
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _origin: NLOrigin? = nil
 }
 
 public nonisolated struct NLNodePlan: Sendable {
@@ -4324,7 +4355,7 @@ public nonisolated struct NLTraceReply: @unchecked Sendable {
     set {_uniqueStorage()._capture = newValue}
   }
 
-  /// what people should know beside the verdict: a loop by name, a capture that could not be written
+  /// beside the verdict: a loop by name, an answer from somebody else, a capture file that could not be written
   public var notes: [String] {
     get {_storage._notes}
     set {_uniqueStorage()._notes = newValue}
@@ -5627,7 +5658,7 @@ nonisolated extension NLNextHop: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
 
 nonisolated extension NLDataPlane: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".DataPlane"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}nat\0\u{1}filter\0\u{1}shapers\0\u{1}policers\0\u{1}markings\0\u{1}paths\0\u{1}sysctls\0\u{1}addresses\0\u{1}zones\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}nat\0\u{1}filter\0\u{1}shapers\0\u{1}policers\0\u{1}markings\0\u{1}paths\0\u{1}sysctls\0\u{1}addresses\0\u{1}zones\0\u{3}sysctl_origins\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -5644,6 +5675,7 @@ nonisolated extension NLDataPlane: SwiftProtobuf.Message, SwiftProtobuf._Message
       case 7: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: &self.sysctls) }()
       case 8: try { try decoder.decodeRepeatedMessageField(value: &self.addresses) }()
       case 9: try { try decoder.decodeRepeatedMessageField(value: &self.zones) }()
+      case 10: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMessageMap<SwiftProtobuf.ProtobufString,NLOrigin>.self, value: &self.sysctlOrigins) }()
       default: break
       }
     }
@@ -5677,6 +5709,9 @@ nonisolated extension NLDataPlane: SwiftProtobuf.Message, SwiftProtobuf._Message
     if !self.zones.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.zones, fieldNumber: 9)
     }
+    if !self.sysctlOrigins.isEmpty {
+      try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMessageMap<SwiftProtobuf.ProtobufString,NLOrigin>.self, value: self.sysctlOrigins, fieldNumber: 10)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -5690,6 +5725,7 @@ nonisolated extension NLDataPlane: SwiftProtobuf.Message, SwiftProtobuf._Message
     if lhs.sysctls != rhs.sysctls {return false}
     if lhs.addresses != rhs.addresses {return false}
     if lhs.zones != rhs.zones {return false}
+    if lhs.sysctlOrigins != rhs.sysctlOrigins {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -9875,7 +9911,7 @@ nonisolated extension NLComparison: SwiftProtobuf.Message, SwiftProtobuf._Messag
 
 nonisolated extension NLMachinePlan: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".MachinePlan"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}lab\0\u{3}base_directory\0\u{1}nodes\0\u{1}links\0\u{1}hosts\0\u{1}environment\0\u{1}machine\0\u{1}programs\0\u{1}topology\0\u{3}api_port\0\u{1}file\0\u{1}author\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}lab\0\u{3}base_directory\0\u{1}nodes\0\u{1}links\0\u{1}hosts\0\u{1}environment\0\u{1}machine\0\u{1}programs\0\u{1}topology\0\u{3}api_port\0\u{1}file\0\u{1}author\0\u{1}needs\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -9895,6 +9931,7 @@ nonisolated extension NLMachinePlan: SwiftProtobuf.Message, SwiftProtobuf._Messa
       case 10: try { try decoder.decodeSingularUInt32Field(value: &self.apiPort) }()
       case 11: try { try decoder.decodeSingularStringField(value: &self.file) }()
       case 12: try { try decoder.decodeSingularStringField(value: &self.author) }()
+      case 13: try { try decoder.decodeRepeatedMessageField(value: &self.needs) }()
       default: break
       }
     }
@@ -9937,6 +9974,9 @@ nonisolated extension NLMachinePlan: SwiftProtobuf.Message, SwiftProtobuf._Messa
     if !self.author.isEmpty {
       try visitor.visitSingularStringField(value: self.author, fieldNumber: 12)
     }
+    if !self.needs.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.needs, fieldNumber: 13)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -9953,6 +9993,51 @@ nonisolated extension NLMachinePlan: SwiftProtobuf.Message, SwiftProtobuf._Messa
     if lhs.apiPort != rhs.apiPort {return false}
     if lhs.file != rhs.file {return false}
     if lhs.author != rhs.author {return false}
+    if lhs.needs != rhs.needs {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension NLKernelNeed: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".KernelNeed"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}node\0\u{1}qdisc\0\u{1}origin\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.node) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.qdisc) }()
+      case 3: try { try decoder.decodeSingularMessageField(value: &self._origin) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.node.isEmpty {
+      try visitor.visitSingularStringField(value: self.node, fieldNumber: 1)
+    }
+    if !self.qdisc.isEmpty {
+      try visitor.visitSingularStringField(value: self.qdisc, fieldNumber: 2)
+    }
+    try { if let v = self._origin {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: NLKernelNeed, rhs: NLKernelNeed) -> Bool {
+    if lhs.node != rhs.node {return false}
+    if lhs.qdisc != rhs.qdisc {return false}
+    if lhs._origin != rhs._origin {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -14,21 +14,18 @@ extension LabController {
 
   /// For a change, which has an intent of its own; nothing is altered.
   func desiredNodes(of intent: LabIntent, keeping known: [String: DesiredNode] = [:]) -> [String: DesiredNode] {
-    let routes = intent.routeSets(during: outage)
-    let planes = known.isEmpty ? intent.dataPlanes() : [:]
+    let nodes = intent.lab.nodes.filter { agents[$0.name] != nil || $0.hasAgent }
+    let routes = intent.routeSets(during: outage, agents: Set(agents.keys))
+    let planes = nodes.allSatisfy { known[$0.name] != nil } ? [:] : intent.dataPlanes(agents: Set(agents.keys))
     var all: [String: DesiredNode] = [:]
-    for node in intent.lab.nodes where agents[node.name] != nil || node.hasAgent {
+    for node in nodes {
       // Neither BGP nor the data plane depends on what is down.
       var wanted =
         known[node.name]
         ?? DesiredNode(
-          speaker: intent.speakerConfig(of: node.name), dataPlane: planes[node.name] ?? plainDataPlane(of: node))
-      if node.hasAgent {
-        // A stopped node has none for now: it gets what is due when it starts.
-        if let own = routes[node.name] ?? desired[node.name]?.routes { wanted.set(own) }
-      } else {
-        wanted.set(plainRoutes(of: node))
-      }
+          speaker: intent.speakerConfig(of: node.name), dataPlane: planes[node.name] ?? NLDataPlane())
+      // A stopped node has none for now: it gets what is due when it starts.
+      if let own = routes[node.name] ?? desired[node.name]?.routes { wanted.set(own) }
       all[node.name] = wanted
     }
     return all
@@ -41,48 +38,6 @@ extension LabController {
     hasDaemonSessions = expected.contains(where: \.isDaemon)
     warnings = intent.warnings(during: outage)
     for name in agents.keys { refreshReadiness(name) }
-  }
-
-  // MARK: nodes that have an agent unasked
-
-  /// A host that once had rules keeps its agent when they go; Intent knows nothing of it.
-  private func plainRoutes(of node: ResolvedNode) -> NLRouteSet {
-    var set = NLRouteSet()
-    for written in node.routes {
-      if let found = node.interfaces.first(where: { $0.name == written.interface }), outage.links.contains(found.link) {
-        continue
-      }
-      var hop = NLNextHop()
-      hop.gateway = Data(written.gateway.bytes)
-      hop.interface = written.interface
-      var route = NLRoute()
-      route.prefix = NLPrefix(written.to)
-      route.kind = .unicast
-      route.nextHops = [hop]
-      // As Intent has static routes: before BGP; IPv6 counts from the kernel's default there.
-      route.metric = written.to.family == .ipv4 ? 1 : 1025
-      route.origin = .static
-      set.routes.append(route)
-    }
-    return set
-  }
-
-  private func plainDataPlane(of node: ResolvedNode) -> NLDataPlane {
-    var plane = NLDataPlane()
-    let congestion = "net.ipv4.tcp_congestion_control"
-    if let algorithm = node.sysctls[congestion] { plane.sysctls[congestion] = algorithm }
-    plane.addresses = node.interfaces.map { interface in
-      var own = NLInterfaceAddresses()
-      own.interface = interface.name
-      own.addresses = interface.addresses.map { address in
-        var prefix = NLPrefix()
-        prefix.address = Data(address.address.bytes)
-        prefix.length = UInt32(address.length)
-        return prefix
-      }
-      return own
-    }
-    return plane
   }
 }
 
@@ -131,6 +86,7 @@ extension NLDataPlane {
     for index in plane.markings.indices { plane.markings[index].origin.place = "" }
     for index in plane.paths.indices { plane.paths[index].origin.place = "" }
     for index in plane.zones.indices { plane.zones[index].origin.place = "" }
+    plane.sysctlOrigins = [:]
     return plane
   }
 }

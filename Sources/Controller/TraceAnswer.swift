@@ -18,7 +18,7 @@ extension NLTraceReply {
         destination: addressText(destination) ?? endpoints.destination.description),
       reachable: reachable, symmetric: decided ? symmetric.answer : nil, forward: forward.traced,
       return: `return`.traced, divergence: nil, complete: complete, undecided: undecided, icmpErrors: icmpErrors,
-      capture: capture.nonEmpty)
+      notes: notes, capture: capture.nonEmpty)
   }
 }
 

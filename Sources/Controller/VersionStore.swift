@@ -112,6 +112,8 @@ final class VersionStore {
     change: String, author: String, diff: [String], layers: [Int64], adding: FileLayer?, at: Int64
   ) throws -> StoredVersion {
     try database.transaction {
+      // One that could not be abandoned must not stand in the way.
+      try database.rows("DELETE FROM versions WHERE state = 'prepared'")
       let newest = try database.rows("SELECT max(version) FROM versions").first?.first?.integer ?? 0
       var prepared = StoredVersion(
         version: Int(newest) + 1, at: at, author: author, change: change, diff: diff, layers: layers, state: .prepared,

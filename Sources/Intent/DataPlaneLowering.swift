@@ -6,9 +6,10 @@ internal import Topology
 extension LabIntent {
   /// What every node with an agent does with packets beside routing them. Nothing in it depends on what is down: a path
   /// whose next hop is lost falls back to the main table by itself, in the kernel.
-  public func dataPlanes() -> [String: NLDataPlane] {
+  /// - Parameter agents: nodes that have an agent although nothing in the file asks for one.
+  public func dataPlanes(agents: Set<String> = []) -> [String: NLDataPlane] {
     var planes: [String: NLDataPlane] = [:]
-    for node in lab.nodes where node.hasAgent { planes[node.name] = dataPlane(of: node) }
+    for node in lab.nodes where node.hasAgent || agents.contains(node.name) { planes[node.name] = dataPlane(of: node) }
     for node in lab.nodes {
       for rule in node.functions.paths { addPath(rule, from: node, to: &planes) }
     }
@@ -30,7 +31,12 @@ extension LabIntent {
       plane.policers += qos.policers.map { NLPolicer($0, on: qos.interface) }
       plane.markings += qos.markings.map { NLMarking($0, on: qos.interface) }
     }
-    if let congestion = node.sysctls[congestionKey] { plane.sysctls[congestionKey] = congestion }
+    if let congestion = node.sysctls[congestionKey] {
+      plane.sysctls[congestionKey] = congestion
+      if let place = node.congestionPlace {
+        plane.sysctlOrigins[congestionKey] = NLOrigin(RuleOrigin(text: "congestion \(congestion)", place: place))
+      }
+    }
     plane.addresses = node.interfaces.map { interface in
       var own = NLInterfaceAddresses()
       own.interface = interface.name

@@ -35,6 +35,7 @@ public func machinePlan(of lab: ResolvedLab, in context: PlanContext) -> NLMachi
   let isManaged = lab.nodes.contains { !$0.functions.isEmpty }
   plan.nodes = lab.nodes.map { nodePlan($0, isManaged: isManaged) }
   plan.links = lab.links.map(linkPlan)
+  plan.needs = lab.nodes.flatMap(kernelNeeds)
   plan.hosts = lab.hosts
   plan.environment = context.environment
   plan.machine = context.machine
@@ -89,6 +90,20 @@ private let spreadByPorts = [
   "net.ipv4.fib_multipath_hash_policy": "1",
   "net.ipv6.fib_multipath_hash_policy": "1",
 ]
+
+/// The queueing disciplines that a node's shapers are made of.
+private func kernelNeeds(_ node: ResolvedNode) -> [NLKernelNeed] {
+  node.functions.qos.compactMap(\.shaper).flatMap { shaper in
+    let kinds = shaper.ecn ? ["htb", "codel"] : shaper.classes.isEmpty ? ["tbf"] : ["htb"]
+    return kinds.map { kind in
+      var need = NLKernelNeed()
+      need.node = node.name
+      need.qdisc = kind
+      need.origin = NLOrigin(shaper.origin)
+      return need
+    }
+  }
+}
 
 private func linkPlan(_ link: ResolvedLink) -> NLLinkPlan {
   var plan = NLLinkPlan()

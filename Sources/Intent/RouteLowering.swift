@@ -16,9 +16,11 @@ enum RouteMetric: UInt32 {
 
 extension LabIntent {
   /// The routes of every node that has an agent, `outage` considered; nodes that are stopped are left out.
-  public func routeSets(during outage: Outage) -> [String: NLRouteSet] {
+  /// - Parameter agents: nodes that have one although nothing in the file asks for it.
+  public func routeSets(during outage: Outage, agents: Set<String> = []) -> [String: NLRouteSet] {
     var sets: [String: NLRouteSet] = [:]
-    for node in lab.nodes where node.hasAgent && !outage.nodes.contains(node.name) {
+    for node in lab.nodes
+    where (node.hasAgent || agents.contains(node.name)) && !outage.nodes.contains(node.name) {
       sets[node.name] = NLRouteSet()
       sets[node.name]?.routes = node.routes.compactMap { written in
         var route = staticRoute(written, metric: RouteMetric.static.value(written.to.family))

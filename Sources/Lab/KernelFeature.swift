@@ -32,7 +32,8 @@ struct KernelFeature: Sendable {
       "packet capture", use: "trace, capture, tests", without: "trace and capture cannot run: CONFIG_PACKET"),
     KernelFeature("nftables", use: "NAT and filters", without: "NAT and filters cannot be used: CONFIG_NF_TABLES"),
     KernelFeature("htb", use: "shaping by class", without: "shaping cannot be used: CONFIG_NET_SCH_HTB"),
-    KernelFeature("tbf", use: "rate of links", without: "rate of links by htb"),
+    KernelFeature("tbf", use: "shaping of a plain rate", without: "it needs a class: CONFIG_NET_SCH_TBF"),
+    KernelFeature("codel", use: "ecn of shapers", without: "ecn cannot be used: CONFIG_NET_SCH_CODEL"),
     KernelFeature("netem", use: "delay, jitter and loss of links", without: "delay by a relay, loss by nftables"),
     KernelFeature("fq", use: "pacing", without: "not needed: nothing is paced"),
     KernelFeature("vrf", use: "not used", without: "not needed: a node is a namespace"),
@@ -54,7 +55,9 @@ struct KernelFeature: Sendable {
         ("veth", "veth"), ("bridge", "bridge"), ("vrf", "vrf"), ("dummy", "dummy"),
         ("vlan", "802.1q"), ("wireguard", "wireguard"),
       ] where kernel.hasLink(kind) { present.append(name) }
-      for kind in ["htb", "tbf", "netem", "fq"] where kernel.hasQueueingDiscipline(kind) { present.append(kind) }
+      for kind in ["htb", "tbf", "codel", "netem", "fq"] where kernel.hasQueueingDiscipline(kind) {
+        present.append(kind)
+      }
       if kernel.hasNexthopObjects() { present.append("nexthop objects") }
     }
     if NftablesQuestion.works() { present.append("nftables") }

@@ -38,6 +38,7 @@ final class LabInit {
       let plan = try Launcher.readPlan(directory)
       if !rootless { Congestion.allow(plan) }
       let proc = try enterNamespaces()
+      try Self.checkKernel(plan)
       let files = Self.raiseOpenFiles()
       _ = sethostname(plan.lab, plan.lab.utf8.count)
       let loop = try EventLoop()
@@ -69,6 +70,15 @@ final class LabInit {
       MachineLog.warning("no /proc of its own: \(SystemError.last("mount").text); pids in the lab are those outside")
     }
     return proc
+  }
+
+  /// A lab that this kernel cannot make is refused before any of it is made.
+  private static func checkKernel(_ plan: NLMachinePlan) throws {
+    guard !plan.needs.isEmpty else { return }
+    let missing = try QdiscSupport.probe(Set(plan.needs.map(\.qdisc))).missing
+    guard let need = plan.needs.first(where: { missing.contains($0.qdisc) }) else { return }
+    throw BuildError(
+      "\(need.origin.place): \(need.node): \(need.origin.text) needs the qdisc \(need.qdisc), which this kernel lacks")
   }
 
   /// The soft limit that was in force.

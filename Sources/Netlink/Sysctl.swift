@@ -46,6 +46,12 @@ public enum Sysctl {
     return String(decoding: buffer[..<count].prefix { $0 != UInt8(ascii: "\n") }, as: UTF8.self)
   }
 
+  /// The value in a namespace (nil: the caller's).
+  public static func read(_ name: String, in namespace: Namespace?) throws(KernelError) -> String {
+    guard let namespace else { return try read(name) }
+    return try namespace.run { () throws(KernelError) in try read(name) }
+  }
+
   /// As sysctl(8): whichever of `.` and `/` comes first separates, the other one is part of a name.
   static func path(of name: String) -> String {
     guard let first = name.first(where: { $0 == "." || $0 == "/" }), first == "." else { return "/proc/sys/" + name }

@@ -30,7 +30,7 @@ final class Node {
 
   let loop: EventLoop
   let log: Log
-  private let namespace: Namespace?
+  let namespace: Namespace?
   private let listeners: [Int32]
   /// nil: a standalone speaker that leaves the kernel alone.
   private(set) var view: KernelView?

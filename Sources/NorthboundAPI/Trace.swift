@@ -40,10 +40,13 @@ public struct Trace: Codable, Sendable, Equatable {
   /// Why there is no verdict; nil: there is one. An undecided trace is never a pass.
   public var undecided: String?
   public var icmpErrors: [String]
+  /// Beside the verdict: a loop by name, an answer from somebody else, a capture file that could not be written.
+  public var notes: [String]
   public var capture: String?
   public init(
     flow: TracedFlow, reachable: Bool, symmetric: Bool?, forward: TracedPath, return: TracedPath,
-    divergence: Divergence?, complete: Bool, undecided: String?, icmpErrors: [String], capture: String?
+    divergence: Divergence?, complete: Bool, undecided: String?, icmpErrors: [String], notes: [String] = [],
+    capture: String?
   ) {
     self.flow = flow
     self.reachable = reachable
@@ -54,6 +57,7 @@ public struct Trace: Codable, Sendable, Equatable {
     self.complete = complete
     self.undecided = undecided
     self.icmpErrors = icmpErrors
+    self.notes = notes
     self.capture = capture
   }
 
@@ -69,6 +73,7 @@ public struct Trace: Codable, Sendable, Equatable {
     try container.encode(complete, forKey: .complete)
     try container.encodeIfPresent(undecided, forKey: .undecided)
     try container.encode(icmpErrors, forKey: .icmpErrors)
+    try container.encode(notes, forKey: .notes)
     try container.encode(capture, forKey: .capture)
   }
 }

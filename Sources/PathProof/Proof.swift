@@ -11,6 +11,8 @@ public struct Proof: Sendable, Equatable {
   public var ambiguous: [String]
   /// ICMP errors about the flow, e.g. `isp2: destination unreachable (no route)`.
   public var errors: [String]
+  /// Answers from somebody else than was asked, in words.
+  public var strays: [String] = []
   /// Lost packets went round in circles.
   public var loop: RoutingLoop?
   /// Where the way there ended, as the packets say it there: another node and port than they were sent to where NAT

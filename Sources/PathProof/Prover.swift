@@ -49,7 +49,7 @@ public struct Prover {
       reachable: reachable, forward: forward, back: back, symmetric: symmetry(reachable),
       incomplete: unique(incomplete),
       ambiguous: unique(ambiguous),
-      errors: ErrorReader(graph: graph, flow: flow).errors(observations) + strayAnswers(reachable),
+      errors: ErrorReader(graph: graph, flow: flow).errors(observations), strays: strayAnswers(reachable),
       loop: reachable ? nil : loop(), reached: reached())
   }
 

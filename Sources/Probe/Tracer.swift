@@ -114,8 +114,8 @@ public struct Tracer {
     var reply = makeReply(proof, exchange)
     if !request.pcap.isEmpty {
       if let failure = try writeEvidence(proof, start) {
-        // The verdict stands on the packets in memory; that their file is missing has no field of its own.
-        reply.icmpErrors.append("no capture file: \(failure)")
+        // The verdict stands on the packets in memory.
+        reply.notes.append("no capture file: \(failure)")
       } else {
         reply.capture = request.pcap
       }
@@ -226,8 +226,8 @@ public struct Tracer {
     reply.incompleteBecause = proof.incomplete.joined(separator: "; ")
     reply.undecidedBecause = proof.undecidedBecause ?? ""
     var seen: Set<String> = []
-    let loop = proof.loop.map { [$0.description] } ?? []
-    reply.icmpErrors = (loop + proof.errors + exchange.refusals).filter { seen.insert($0).inserted }
+    reply.notes = (proof.loop.map { [$0.description] } ?? []) + proof.strays
+    reply.icmpErrors = (proof.errors + exchange.refusals).filter { seen.insert($0).inserted }
     let source = exchange.probes.first?.source?.address ?? plan.source
     if let source { reply.source = source.messageBytes }
     reply.destination = plan.destination.messageBytes

@@ -29,7 +29,7 @@ extension TraceStep {
   static func whyUnreachable(_ trace: Trace) -> String {
     guard !trace.reachable else { return "" }
     let last = trace.forward.lastSeen.map { "last seen at \($0)" }
-    let reasons = (trace.icmpErrors + [last].compactMap { $0 }).joined(separator: "; ")
+    let reasons = (trace.notes + trace.icmpErrors + [last].compactMap { $0 }).joined(separator: "; ")
     return reasons.isEmpty ? "" : " (\(reasons))"
   }
 

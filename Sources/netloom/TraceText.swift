@@ -15,6 +15,7 @@ struct TraceText {
     lines += way("forward", trace.forward)
     lines += way("return", trace.return)
     lines.append("")
+    lines += trace.notes.map { palette.yellow("note: ") + $0 }
     lines += trace.icmpErrors.map { palette.yellow("answered: ") + $0 }
     if let divergence = trace.divergence {
       lines.append(

@@ -76,6 +76,19 @@ private func triangle(_ name: String, _ change: (inout PacketFunctions) throws -
     #expect(nodes.first { $0.name == "h1" }?.agent == true)
   }
 
+  @Test func aHostThatHasAnAgentUnaskedKeepsItsAddressesAndRoutes() throws {
+    let host = "h1: {kind: host, loopback: [10.255.0.9/32], congestion: reno}"
+    let intent = LabIntent(try lab(triangle.replacing("h1: {kind: host}", with: host)))
+    let plane = try #require(intent.dataPlanes(agents: ["h1"])["h1"])
+    #expect(plane.addresses.map(\.interface) == ["eth1", "lo"])
+    #expect(plane.sysctls == ["net.ipv4.tcp_congestion_control": "reno"])
+    #expect(plane.sysctlOrigins.values.map(\.place) == ["lab.yaml:9:61"])
+    #expect(intent.routeSets(during: .none)["h1"] == nil)
+    let routes = try #require(intent.routeSets(during: .none, agents: ["h1"])["h1"]).routes
+    #expect(routes.map { Array($0.prefix.address.prefix(4)) }.first == [0, 0, 0, 0])
+    #expect(routes.first?.metric == 1)
+  }
+
   @Test func zonesStandApartFromTheTranslations() throws {
     let resolved = try triangle("r1") { functions in
       var match = PacketMatch()

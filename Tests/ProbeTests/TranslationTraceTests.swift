@@ -186,12 +186,12 @@ extension NamespaceTests {
         var request = lab.request("h1", "web", "198.18.9.9", proto, port: 80)
         request.timeoutMs = 500
         let reply = trace(request)
-        let what = "\(proto) \(reply.icmpErrors) \(reply.undecidedBecause)"
+        let what = "\(proto) \(reply.notes) \(reply.undecidedBecause)"
         #expect(!reply.reachable && reply.undecidedBecause == "", "\(what)")
         #expect(reply.forward.path == ["h1", "edge", "isp", "web"] && reply.return.path.isEmpty, "\(what)")
         #expect(reply.return.paths.first?.path == ["web", "other", "edge", "h1"], "\(what) \(reply.return.paths)")
         #expect(
-          reply.icmpErrors.contains(
+          reply.notes.contains(
             "h1: the answer came from 10.99.3.2:80, not from 198.18.9.9:80, by web > other > edge > h1\(proto == .tcp ? "; h1 reset it" : "")"
           ),
           "\(what)")

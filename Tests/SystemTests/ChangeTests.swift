@@ -107,6 +107,8 @@ import Testing
       """)
     let run = try bench.netloom(["apply", change, "--lab", lab])
     #expect(run.exit == 1 && run.errors.contains("edge") && run.errors.contains("nosuch"), "\(run.errors)")
+    #expect(run.errors.contains("change.yaml:5:"), "the line is named: \(run.errors)")
+    #expect(try bench.netloom(["apply", change, "--dry-run", "--lab", lab]).exit == 1, "refused before any commit")
     #expect(try kernel(lab) == before)
     #expect(try history(bench, lab).count == 1)
     let wrong = try bench.file(
@@ -117,6 +119,30 @@ import Testing
     #expect(refused.errors.contains("did you mean `up`"), "\(refused.errors)")
     #expect(refused.errors.contains("wrong.yaml:5:"), "every mistake at once: \(refused.errors)")
     #expect(try kernel(lab) == before)
+  }
+
+  @Test("what the kernel lacks is refused by name before anything is made")
+  func lacking() throws {
+    let bench = try Bench()
+    let lab = "ct-ecn-\(getpid())"
+    let file = try bench.file(
+      "ecn.yaml",
+      """
+      name: \(lab)
+      topology:
+        nodes:
+          a: {kind: host, qos: {eth1: {egress: {shape: {rate: 10mbit, ecn: true}}}}}
+          b: {kind: host}
+        links: [{endpoints: ["a:eth1", "b:eth1"]}]
+      """)
+    let up = try bench.netloom(["up", file])
+    if up.exit == 0 {
+      #expect(try Command.shell("ip netns exec \(lab).a tc qdisc show dev eth1").output.contains("codel"))
+      #expect(try bench.netloom(["down", "--lab", lab]).exit == 0)
+    } else {
+      #expect(up.exit == 3 && up.errors.contains("codel") && up.errors.contains("ecn.yaml:4:"), "\(up.errors)")
+      #expect(try !bench.netloom(["ls"]).output.contains(lab))
+    }
   }
 
   @Test("drift is missing, changed and excess; repair mends ours and leaves what is others'")

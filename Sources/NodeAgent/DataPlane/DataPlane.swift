@@ -103,11 +103,11 @@ extension DataPlane {
   func check(_ program: DataPlaneProgram) throws(Refusal) {
     try checkQdiscs(program)
     if program.paths.rules.contains(where: { $0.codePoint != nil }) { try checkCodePoints(program) }
-    for name in program.sysctls.keys.sorted() {
+    for (name, value) in program.sysctls.sorted(by: { $0.key < $1.key }) {
       do throws(KernelError) {
-        _ = try readSysctl(name)
+        if !Self.same(try readSysctl(name), value) { try Self.tryOut(name, value) }
       } catch {
-        throw Refusal("sysctl \(name)", error.description)
+        throw program.refusal(ofSysctl: name, error)
       }
     }
     try write(ruleset: program, asDryRun: true)
@@ -174,7 +174,7 @@ extension DataPlane {
     do throws(Refusal) {
       try write(next)
     } catch {
-      // What cannot be put back either is drift, and told as such.
+      // What cannot be put back either is drift: the comparison that follows every change tells it.
       try? write(program)
       throw error
     }
@@ -364,10 +364,15 @@ extension DataPlane {
         }
         if !Self.same(current, value) { try writeSysctl(name, value) }
       } catch {
-        throw Refusal("sysctl \(name)", error.description)
+        throw program.refusal(ofSysctl: name, error)
       }
     }
     sysctlsBefore = sysctlsBefore.filter { program.sysctls[$0.key] != nil }
+  }
+
+  /// Whether the kernel takes the value: written in a namespace that is thrown away.
+  private static func tryOut(_ name: String, _ value: String) throws(KernelError) {
+    try Sysctl.write([Sysctl.Setting(name, value)], in: try Namespace.create())
   }
 
   /// What a new namespace has; nil: it has no such parameter.
@@ -381,8 +386,7 @@ extension DataPlane {
   }
 
   func readSysctl(_ name: String) throws(KernelError) -> String {
-    guard let namespace else { return try Sysctl.read(name) }
-    return try namespace.run { () throws(KernelError) in try Sysctl.read(name) }
+    try Sysctl.read(name, in: namespace)
   }
 
   private func writeSysctl(_ name: String, _ value: String) throws(KernelError) {

@@ -13,6 +13,7 @@ struct DataPlaneProgram {
   private(set) var shapers: [InterfaceShaper] = []
   private(set) var paths = PolicyPaths()
   private(set) var sysctls: [String: String] = [:]
+  private var sysctlOrigins: [String: NLOrigin] = [:]
   private(set) var addresses: [NLInterfaceAddresses] = []
   /// Whose rule it is: by chain and the comment under which it stands.
   private(set) var origins: [RuleBook.Key: NLOrigin] = [:]
@@ -55,6 +56,7 @@ struct DataPlaneProgram {
     for one in zoned { try paths.add(one, links) }
     for redirect in flowSpecs.redirects { paths.add(redirect) }
     sysctls = message.sysctls
+    sysctlOrigins = message.sysctlOrigins
     for name in sysctls.keys where !name.hasPrefix("net.") {
       throw Refusal("sysctl \(name)", "not a parameter of the network")
     }
@@ -65,6 +67,11 @@ struct DataPlaneProgram {
       }
     }
     addresses = message.addresses
+  }
+
+  func refusal(ofSysctl name: String, _ error: KernelError) -> Refusal {
+    let origin = sysctlOrigins[name]
+    return Refusal(origin?.text ?? "sysctl \(name)", error.description, place: origin?.place ?? "")
   }
 
   func origin(ofRule comment: String, in chain: String) -> NLOrigin? {

@@ -20,10 +20,15 @@ extension Node {
     try dataPlane.check(try dataPlane.compile(message))
   }
 
-  /// Nothing can be had without a data plane too.
+  /// Nothing can be had without a data plane too, and what the machine has set already.
   private func refuse(_ message: NLDataPlane) throws(Refusal) {
     var rest = message
     rest.addresses = []
+    rest.sysctlOrigins = [:]
+    rest.sysctls = rest.sysctls.filter { name, value in
+      guard let current = try? Sysctl.read(name, in: namespace) else { return true }
+      return !DataPlane.same(current, value)
+    }
     guard rest != NLDataPlane() else { return }
     throw Refusal("", noDataPlane)
   }

@@ -84,6 +84,8 @@ public struct ResolvedNode: Sendable, Equatable {
   public var interfaces: [ResolvedInterface]
   /// What the file says: `sysctls` and `congestion`. What every lab needs besides is not here.
   public var sysctls: [String: String]
+  /// Where `congestion` is written; nil: nowhere.
+  public var congestionPlace: Place?
   /// Of a router with an `asn`; nil otherwise.
   public var bgp: BGPSettings?
   /// Static routes, and the default routes of a host with one router.

@@ -60,6 +60,7 @@ extension LabResolver {
       networks: draft.networks, unreachable: draft.isNetloomSpeaker ? unreachableNetworks(of: draft) : [],
       loopbacks: draft.loopbacks.map(\.value).familySorted,
       interfaces: draft.interfaces.map { interface($0, resolvedLinks) }, sysctls: sysctls,
+      congestionPlace: tree["congestion"]?.place,
       bgp: draft.isNetloomSpeaker ? bgp(index, restartTime) : nil, routes: draft.routes, exec: tree.texts("exec"),
       commands: tree.texts("cmd"), environment: pairs(tree["env"]).map { "\($0.key)=\($0.value)" }.sorted(),
       labels: pairs(tree["labels"]), config: draft.config, permanentNeighbors: isPermanent(draft),
