@@ -67,7 +67,7 @@ public struct TestRunner: Sendable {
     }
     let changes = test.steps.contains(where: \.changesVersion)
     let version = changes ? try await currentVersion() : nil
-    let captures = test.steps.contains(where: \.measuresRate) ? try? TemporaryFolder() : nil
+    let captures = test.steps.contains(where: \.measuresRate) ? try TemporaryFolder() : nil
     defer { captures?.remove() }
     let runner = StepRunner(api: api, lab: lab, captures: captures?.path)
     var steps: [StepReport] = []
