@@ -36,6 +36,8 @@ import Testing
     #expect(
       try bench.desire { $0.nat = [natRule("masquerade") { $0.masquerade = NLMasquerade() }] }.error.isEmpty)
     try bench.serve([80], in: bench.server)
+    // What ended before would leave the full table one by one, and make room.
+    try ConntrackSocket(in: bench.node.namespace).flush()
     let path = try bench.script(
       "talk",
       """
