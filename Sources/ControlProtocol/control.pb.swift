@@ -513,6 +513,22 @@ public nonisolated struct NLToController: Sendable {
     set {body = .rateReply(newValue)}
   }
 
+  public var trafficReply: NLTrafficReply {
+    get {
+      if case .trafficReply(let v)? = body {return v}
+      return NLTrafficReply()
+    }
+    set {body = .trafficReply(newValue)}
+  }
+
+  public var flowsReply: NLFlowsReply {
+    get {
+      if case .flowsReply(let v)? = body {return v}
+      return NLFlowsReply()
+    }
+    set {body = .flowsReply(newValue)}
+  }
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public nonisolated enum OneOf_Body: Equatable, Sendable {
@@ -528,6 +544,8 @@ public nonisolated struct NLToController: Sendable {
     /// pushed when it changed; also the answer to Repair
     case drift(NLDriftReport)
     case rateReply(NLRateReply)
+    case trafficReply(NLTrafficReply)
+    case flowsReply(NLFlowsReply)
 
   }
 
@@ -630,6 +648,30 @@ public nonisolated struct NLFromController: @unchecked Sendable {
     set {_uniqueStorage()._body = .rateRequest(newValue)}
   }
 
+  public var trafficRequest: NLTrafficRequest {
+    get {
+      if case .trafficRequest(let v)? = _storage._body {return v}
+      return NLTrafficRequest()
+    }
+    set {_uniqueStorage()._body = .trafficRequest(newValue)}
+  }
+
+  public var stopTraffic: NLStopTraffic {
+    get {
+      if case .stopTraffic(let v)? = _storage._body {return v}
+      return NLStopTraffic()
+    }
+    set {_uniqueStorage()._body = .stopTraffic(newValue)}
+  }
+
+  public var flowsRequest: NLFlowsRequest {
+    get {
+      if case .flowsRequest(let v)? = _storage._body {return v}
+      return NLFlowsRequest()
+    }
+    set {_uniqueStorage()._body = .flowsRequest(newValue)}
+  }
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public nonisolated enum OneOf_Body: Equatable, Sendable {
@@ -643,6 +685,9 @@ public nonisolated struct NLFromController: @unchecked Sendable {
     case change(NLChange)
     case repair(NLRepair)
     case rateRequest(NLRateRequest)
+    case trafficRequest(NLTrafficRequest)
+    case stopTraffic(NLStopTraffic)
+    case flowsRequest(NLFlowsRequest)
 
   }
 
@@ -1004,9 +1049,43 @@ public nonisolated struct NLDataPlane: Sendable {
   /// of `sysctls`, where a key of the file says them
   public var sysctlOrigins: Dictionary<String,NLOrigin> = [:]
 
+  /// one per interface at most
+  public var impairments: [NLImpairment] = []
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
+}
+
+/// What a link does to packets, as far as a node can do it: loss on arrival, so that the sender is not told, and the rate
+/// on departure. Delay and jitter are the link's own (LinkDelay).
+public nonisolated struct NLImpairment: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var interface: String = String()
+
+  /// of 1,000,000 packets that arrive here
+  public var lossPpm: UInt32 = 0
+
+  /// bit/s that leave here; 0: no limit
+  public var rate: UInt64 = 0
+
+  public var origin: NLOrigin {
+    get {_origin ?? NLOrigin()}
+    set {_origin = newValue}
+  }
+  /// Returns true if `origin` has been explicitly set.
+  public var hasOrigin: Bool {self._origin != nil}
+  /// Clears the value of `origin`. Subsequent reads from it will return its default value.
+  public mutating func clearOrigin() {self._origin = nil}
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _origin: NLOrigin? = nil
 }
 
 /// Where something came from. `text` is what people read (one line, as `plan` prints it) and stands in the kernel as the
@@ -3729,12 +3808,38 @@ public nonisolated struct NLLinkPlan: Sendable {
   /// point to point and `neighbor-entries: permanent`
   public var permanentNeighbors: Bool = false
 
+  /// present: the link declares a delay (0 allowed) and goes through the relay
+  public var delay: NLLinkDelay {
+    get {_delay ?? NLLinkDelay()}
+    set {_delay = newValue}
+  }
+  /// Returns true if `delay` has been explicitly set.
+  public var hasDelay: Bool {self._delay != nil}
+  /// Clears the value of `delay`. Subsequent reads from it will return its default value.
+  public mutating func clearDelay() {self._delay = nil}
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
 
   fileprivate var _a: NLLinkEnd? = nil
   fileprivate var _b: NLLinkEnd? = nil
+  fileprivate var _delay: NLLinkDelay? = nil
+}
+
+/// Of each direction. Jitter: uniformly spread over delay - jitter to delay + jitter, the order is kept.
+public nonisolated struct NLLinkDelay: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var delayUs: UInt32 = 0
+
+  public var jitterUs: UInt32 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
 }
 
 public nonisolated struct NLLinkEnd: Sendable {
@@ -3917,6 +4022,14 @@ public nonisolated struct NLMachineCommand: Sendable {
     set {command = .startAgent(newValue)}
   }
 
+  public var setLinkDelay: NLSetLinkDelay {
+    get {
+      if case .setLinkDelay(let v)? = command {return v}
+      return NLSetLinkDelay()
+    }
+    set {command = .setLinkDelay(newValue)}
+  }
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public nonisolated enum OneOf_Command: Equatable, Sendable {
@@ -3927,10 +4040,44 @@ public nonisolated struct NLMachineCommand: Sendable {
     case run(NLRunCommand)
     case power(NLNodePower)
     case startAgent(NLStartAgent)
+    case setLinkDelay(NLSetLinkDelay)
 
   }
 
   public init() {}
+}
+
+public nonisolated struct NLSetLinkDelay: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var link: UInt32 = 0
+
+  public var aToB: NLLinkDelay {
+    get {_aToB ?? NLLinkDelay()}
+    set {_aToB = newValue}
+  }
+  /// Returns true if `aToB` has been explicitly set.
+  public var hasAToB: Bool {self._aToB != nil}
+  /// Clears the value of `aToB`. Subsequent reads from it will return its default value.
+  public mutating func clearAToB() {self._aToB = nil}
+
+  public var bToA: NLLinkDelay {
+    get {_bToA ?? NLLinkDelay()}
+    set {_bToA = newValue}
+  }
+  /// Returns true if `bToA` has been explicitly set.
+  public var hasBToA: Bool {self._bToA != nil}
+  /// Clears the value of `bToA`. Subsequent reads from it will return its default value.
+  public mutating func clearBToA() {self._bToA = nil}
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _aToB: NLLinkDelay? = nil
+  fileprivate var _bToA: NLLinkDelay? = nil
 }
 
 public nonisolated struct NLStartAgent: Sendable {
@@ -4612,6 +4759,280 @@ public nonisolated struct NLRateReply: @unchecked Sendable {
   fileprivate var _storage = _StorageClass.defaultInstance
 }
 
+/// Background load: datagrams at a steady rate, or one tcp stream, until the time is over or StopTraffic comes. Nothing is
+/// captured; every datagram carries its number and the time it was sent.
+public nonisolated struct NLTrafficRequest: @unchecked Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// from, to, addresses, protocol (udp, tcp or icmp), port, nodes
+  public var flow: NLTraceRequest {
+    get {_storage._flow ?? NLTraceRequest()}
+    set {_uniqueStorage()._flow = newValue}
+  }
+  /// Returns true if `flow` has been explicitly set.
+  public var hasFlow: Bool {_storage._flow != nil}
+  /// Clears the value of `flow`. Subsequent reads from it will return its default value.
+  public mutating func clearFlow() {_uniqueStorage()._flow = nil}
+
+  /// 0: until StopTraffic, an hour at most
+  public var durationMs: UInt32 {
+    get {_storage._durationMs}
+    set {_uniqueStorage()._durationMs = newValue}
+  }
+
+  /// bit/s of payload offered; 0: packets_per_second says it, or tcp as fast as it goes
+  public var rate: UInt64 {
+    get {_storage._rate}
+    set {_uniqueStorage()._rate = newValue}
+  }
+
+  /// 0: from the rate
+  public var packetsPerSecond: UInt32 {
+    get {_storage._packetsPerSecond}
+    set {_uniqueStorage()._packetsPerSecond = newValue}
+  }
+
+  /// bytes of a datagram; 0: 1400 with a rate, 64 with packets per second
+  public var payload: UInt32 {
+    get {_storage._payload}
+    set {_uniqueStorage()._payload = newValue}
+  }
+
+  public var dscp: UInt32 {
+    get {_storage._dscp}
+    set {_uniqueStorage()._dscp = newValue}
+  }
+
+  /// given by the controller, unique in its life
+  public var id: UInt64 {
+    get {_storage._id}
+    set {_uniqueStorage()._id = newValue}
+  }
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _storage = _StorageClass.defaultInstance
+}
+
+public nonisolated struct NLStopTraffic: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var id: UInt64 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct NLTrafficReply: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var error: String = String()
+
+  /// something arrived
+  public var reachable: Bool = false
+
+  public var packetsSent: UInt64 = 0
+
+  /// each number once
+  public var packetsReceived: UInt64 = 0
+
+  public var duplicates: UInt64 = 0
+
+  /// arrived after a later one
+  public var reordered: UInt64 = 0
+
+  /// payload received
+  public var bytes: UInt64 = 0
+
+  /// from the first sent to the last sent
+  public var seconds: Double = 0
+
+  /// one way
+  public var delayMinMs: Double = 0
+
+  public var delayMedianMs: Double = 0
+
+  public var delayP99Ms: Double = 0
+
+  /// longest first, at most 100
+  public var outages: [NLOutage] = []
+
+  /// of 100 ms, the last 10 minutes
+  public var intervals: [NLRateInterval] = []
+
+  /// CLOCK_REALTIME of the first packet
+  public var startedNs: UInt64 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+/// Datagrams that were lost one after the other: from when the last one before them was sent to when the first one after
+/// them was.
+public nonisolated struct NLOutage: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var startNs: UInt64 = 0
+
+  public var endNs: UInt64 = 0
+
+  public var lost: UInt64 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+/// Live flows, from captures on every point for a time. Nothing is sent.
+public nonisolated struct NLFlowsRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// points, adjacencies, nodes
+  public var flow: NLTraceRequest {
+    get {_flow ?? NLTraceRequest()}
+    set {_flow = newValue}
+  }
+  /// Returns true if `flow` has been explicitly set.
+  public var hasFlow: Bool {self._flow != nil}
+  /// Clears the value of `flow`. Subsequent reads from it will return its default value.
+  public mutating func clearFlow() {self._flow = nil}
+
+  public var durationMs: UInt32 = 0
+
+  /// pcap-filter; empty: all IP
+  public var filter: String = String()
+
+  /// flows kept, the largest; 0: 1000
+  public var limit: UInt32 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _flow: NLTraceRequest? = nil
+}
+
+public nonisolated struct NLFlowsReply: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var error: String = String()
+
+  /// most bytes first
+  public var flows: [NLLiveFlow] = []
+
+  /// packets read
+  public var captured: UInt64 = 0
+
+  /// packets that the rings lost
+  public var dropped: UInt64 = 0
+
+  public var flowsOverLimit: UInt64 = 0
+
+  /// packets that belong to no flow: ARP, ND, fragments without a first one
+  public var notOurs: UInt64 = 0
+
+  public var seconds: Double = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct NLLiveFlow: @unchecked Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// address of the side that spoke first, as its own node sees it
+  public var client: String {
+    get {_storage._client}
+    set {_uniqueStorage()._client = newValue}
+  }
+
+  public var server: String {
+    get {_storage._server}
+    set {_uniqueStorage()._server = newValue}
+  }
+
+  /// IP protocol number
+  public var `protocol`: UInt32 {
+    get {_storage._protocol}
+    set {_uniqueStorage()._protocol = newValue}
+  }
+
+  /// icmp: the identifier
+  public var clientPort: UInt32 {
+    get {_storage._clientPort}
+    set {_uniqueStorage()._clientPort = newValue}
+  }
+
+  public var serverPort: UInt32 {
+    get {_storage._serverPort}
+    set {_uniqueStorage()._serverPort = newValue}
+  }
+
+  public var forward: NLPathReport {
+    get {_storage._forward ?? NLPathReport()}
+    set {_uniqueStorage()._forward = newValue}
+  }
+  /// Returns true if `forward` has been explicitly set.
+  public var hasForward: Bool {_storage._forward != nil}
+  /// Clears the value of `forward`. Subsequent reads from it will return its default value.
+  public mutating func clearForward() {_uniqueStorage()._forward = nil}
+
+  public var `return`: NLPathReport {
+    get {_storage._return ?? NLPathReport()}
+    set {_uniqueStorage()._return = newValue}
+  }
+  /// Returns true if ``return`` has been explicitly set.
+  public var hasReturn: Bool {_storage._return != nil}
+  /// Clears the value of ``return``. Subsequent reads from it will return its default value.
+  public mutating func clearReturn() {_uniqueStorage()._return = nil}
+
+  public var symmetric: NLTraceReply.Verdict {
+    get {_storage._symmetric}
+    set {_uniqueStorage()._symmetric = newValue}
+  }
+
+  /// on the interface where the direction was first seen
+  public var forwardBytes: UInt64 {
+    get {_storage._forwardBytes}
+    set {_uniqueStorage()._forwardBytes = newValue}
+  }
+
+  public var returnBytes: UInt64 {
+    get {_storage._returnBytes}
+    set {_uniqueStorage()._returnBytes = newValue}
+  }
+
+  public var undecidedBecause: String {
+    get {_storage._undecidedBecause}
+    set {_uniqueStorage()._undecidedBecause = newValue}
+  }
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _storage = _StorageClass.defaultInstance
+}
+
 public nonisolated struct NLRateInterval: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -4645,6 +5066,36 @@ public nonisolated struct NLPathReport: Sendable {
 
   /// "NODE:IFACE" where lost packets were last seen
   public var lastSeen: String = String()
+
+  public var drops: [NLDrop] = []
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+/// Where packets of a flow ended, and why as far as it can be known.
+public nonisolated struct NLDrop: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// that had them last
+  public var node: String = String()
+
+  /// where they were last seen
+  public var interface: String = String()
+
+  /// they were last seen leaving it, and never arrived at the far end
+  public var sent: Bool = false
+
+  public var packets: UInt64 = 0
+
+  /// no-route | ttl | filter | policer | shaper | loss | mtu | rp-filter | no-listener | link-down | unknown
+  public var reason: String = String()
+
+  /// what says so: the ICMP error, the rule's words, the counter that moved
+  public var detail: String = String()
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -4754,7 +5205,7 @@ nonisolated extension NLProtocol: SwiftProtobuf._ProtoNameProviding {
 
 nonisolated extension NLToController: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".ToController"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}request\0\u{1}hello\0\u{1}ack\0\u{1}sample\0\u{1}event\0\u{3}query_reply\0\u{3}machine_state\0\u{3}machine_reply\0\u{3}trace_reply\0\u{3}change_reply\0\u{1}drift\0\u{3}rate_reply\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}request\0\u{1}hello\0\u{1}ack\0\u{1}sample\0\u{1}event\0\u{3}query_reply\0\u{3}machine_state\0\u{3}machine_reply\0\u{3}trace_reply\0\u{3}change_reply\0\u{1}drift\0\u{3}rate_reply\0\u{3}traffic_reply\0\u{3}flows_reply\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -4906,6 +5357,32 @@ nonisolated extension NLToController: SwiftProtobuf.Message, SwiftProtobuf._Mess
           self.body = .rateReply(v)
         }
       }()
+      case 13: try {
+        var v: NLTrafficReply?
+        var hadOneofValue = false
+        if let current = self.body {
+          hadOneofValue = true
+          if case .trafficReply(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.body = .trafficReply(v)
+        }
+      }()
+      case 14: try {
+        var v: NLFlowsReply?
+        var hadOneofValue = false
+        if let current = self.body {
+          hadOneofValue = true
+          if case .flowsReply(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.body = .flowsReply(v)
+        }
+      }()
       default: break
       }
     }
@@ -4964,6 +5441,14 @@ nonisolated extension NLToController: SwiftProtobuf.Message, SwiftProtobuf._Mess
       guard case .rateReply(let v)? = self.body else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 12)
     }()
+    case .trafficReply?: try {
+      guard case .trafficReply(let v)? = self.body else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 13)
+    }()
+    case .flowsReply?: try {
+      guard case .flowsReply(let v)? = self.body else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 14)
+    }()
     case nil: break
     }
     try unknownFields.traverse(visitor: &visitor)
@@ -4979,7 +5464,7 @@ nonisolated extension NLToController: SwiftProtobuf.Message, SwiftProtobuf._Mess
 
 nonisolated extension NLFromController: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".FromController"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}request\0\u{1}desired\0\u{3}sample_request\0\u{1}query\0\u{3}machine_command\0\u{3}trace_request\0\u{1}welcome\0\u{3}speaker_command\0\u{1}change\0\u{1}repair\0\u{3}rate_request\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}request\0\u{1}desired\0\u{3}sample_request\0\u{1}query\0\u{3}machine_command\0\u{3}trace_request\0\u{1}welcome\0\u{3}speaker_command\0\u{1}change\0\u{1}repair\0\u{3}rate_request\0\u{3}traffic_request\0\u{3}stop_traffic\0\u{3}flows_request\0")
 
   fileprivate class _StorageClass {
     var _request: UInt64 = 0
@@ -5145,6 +5630,45 @@ nonisolated extension NLFromController: SwiftProtobuf.Message, SwiftProtobuf._Me
             _storage._body = .rateRequest(v)
           }
         }()
+        case 12: try {
+          var v: NLTrafficRequest?
+          var hadOneofValue = false
+          if let current = _storage._body {
+            hadOneofValue = true
+            if case .trafficRequest(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._body = .trafficRequest(v)
+          }
+        }()
+        case 13: try {
+          var v: NLStopTraffic?
+          var hadOneofValue = false
+          if let current = _storage._body {
+            hadOneofValue = true
+            if case .stopTraffic(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._body = .stopTraffic(v)
+          }
+        }()
+        case 14: try {
+          var v: NLFlowsRequest?
+          var hadOneofValue = false
+          if let current = _storage._body {
+            hadOneofValue = true
+            if case .flowsRequest(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._body = .flowsRequest(v)
+          }
+        }()
         default: break
         }
       }
@@ -5200,6 +5724,18 @@ nonisolated extension NLFromController: SwiftProtobuf.Message, SwiftProtobuf._Me
       case .rateRequest?: try {
         guard case .rateRequest(let v)? = _storage._body else { preconditionFailure() }
         try visitor.visitSingularMessageField(value: v, fieldNumber: 11)
+      }()
+      case .trafficRequest?: try {
+        guard case .trafficRequest(let v)? = _storage._body else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 12)
+      }()
+      case .stopTraffic?: try {
+        guard case .stopTraffic(let v)? = _storage._body else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 13)
+      }()
+      case .flowsRequest?: try {
+        guard case .flowsRequest(let v)? = _storage._body else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 14)
       }()
       case nil: break
       }
@@ -5658,7 +6194,7 @@ nonisolated extension NLNextHop: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
 
 nonisolated extension NLDataPlane: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".DataPlane"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}nat\0\u{1}filter\0\u{1}shapers\0\u{1}policers\0\u{1}markings\0\u{1}paths\0\u{1}sysctls\0\u{1}addresses\0\u{1}zones\0\u{3}sysctl_origins\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}nat\0\u{1}filter\0\u{1}shapers\0\u{1}policers\0\u{1}markings\0\u{1}paths\0\u{1}sysctls\0\u{1}addresses\0\u{1}zones\0\u{3}sysctl_origins\0\u{1}impairments\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -5676,6 +6212,7 @@ nonisolated extension NLDataPlane: SwiftProtobuf.Message, SwiftProtobuf._Message
       case 8: try { try decoder.decodeRepeatedMessageField(value: &self.addresses) }()
       case 9: try { try decoder.decodeRepeatedMessageField(value: &self.zones) }()
       case 10: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMessageMap<SwiftProtobuf.ProtobufString,NLOrigin>.self, value: &self.sysctlOrigins) }()
+      case 11: try { try decoder.decodeRepeatedMessageField(value: &self.impairments) }()
       default: break
       }
     }
@@ -5712,6 +6249,9 @@ nonisolated extension NLDataPlane: SwiftProtobuf.Message, SwiftProtobuf._Message
     if !self.sysctlOrigins.isEmpty {
       try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMessageMap<SwiftProtobuf.ProtobufString,NLOrigin>.self, value: self.sysctlOrigins, fieldNumber: 10)
     }
+    if !self.impairments.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.impairments, fieldNumber: 11)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -5726,6 +6266,56 @@ nonisolated extension NLDataPlane: SwiftProtobuf.Message, SwiftProtobuf._Message
     if lhs.addresses != rhs.addresses {return false}
     if lhs.zones != rhs.zones {return false}
     if lhs.sysctlOrigins != rhs.sysctlOrigins {return false}
+    if lhs.impairments != rhs.impairments {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension NLImpairment: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".Impairment"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}interface\0\u{3}loss_ppm\0\u{1}rate\0\u{1}origin\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.interface) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.lossPpm) }()
+      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.rate) }()
+      case 4: try { try decoder.decodeSingularMessageField(value: &self._origin) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.interface.isEmpty {
+      try visitor.visitSingularStringField(value: self.interface, fieldNumber: 1)
+    }
+    if self.lossPpm != 0 {
+      try visitor.visitSingularUInt32Field(value: self.lossPpm, fieldNumber: 2)
+    }
+    if self.rate != 0 {
+      try visitor.visitSingularUInt64Field(value: self.rate, fieldNumber: 3)
+    }
+    try { if let v = self._origin {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: NLImpairment, rhs: NLImpairment) -> Bool {
+    if lhs.interface != rhs.interface {return false}
+    if lhs.lossPpm != rhs.lossPpm {return false}
+    if lhs.rate != rhs.rate {return false}
+    if lhs._origin != rhs._origin {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -10209,7 +10799,7 @@ nonisolated extension NLDaemonPlan: SwiftProtobuf.Message, SwiftProtobuf._Messag
 
 nonisolated extension NLLinkPlan: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".LinkPlan"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}a\0\u{1}b\0\u{1}mtu\0\u{3}permanent_neighbors\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}a\0\u{1}b\0\u{1}mtu\0\u{3}permanent_neighbors\0\u{1}delay\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -10221,6 +10811,7 @@ nonisolated extension NLLinkPlan: SwiftProtobuf.Message, SwiftProtobuf._MessageI
       case 2: try { try decoder.decodeSingularMessageField(value: &self._b) }()
       case 3: try { try decoder.decodeSingularUInt32Field(value: &self.mtu) }()
       case 4: try { try decoder.decodeSingularBoolField(value: &self.permanentNeighbors) }()
+      case 5: try { try decoder.decodeSingularMessageField(value: &self._delay) }()
       default: break
       }
     }
@@ -10243,6 +10834,9 @@ nonisolated extension NLLinkPlan: SwiftProtobuf.Message, SwiftProtobuf._MessageI
     if self.permanentNeighbors != false {
       try visitor.visitSingularBoolField(value: self.permanentNeighbors, fieldNumber: 4)
     }
+    try { if let v = self._delay {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -10251,6 +10845,42 @@ nonisolated extension NLLinkPlan: SwiftProtobuf.Message, SwiftProtobuf._MessageI
     if lhs._b != rhs._b {return false}
     if lhs.mtu != rhs.mtu {return false}
     if lhs.permanentNeighbors != rhs.permanentNeighbors {return false}
+    if lhs._delay != rhs._delay {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension NLLinkDelay: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".LinkDelay"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}delay_us\0\u{3}jitter_us\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.delayUs) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.jitterUs) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.delayUs != 0 {
+      try visitor.visitSingularUInt32Field(value: self.delayUs, fieldNumber: 1)
+    }
+    if self.jitterUs != 0 {
+      try visitor.visitSingularUInt32Field(value: self.jitterUs, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: NLLinkDelay, rhs: NLLinkDelay) -> Bool {
+    if lhs.delayUs != rhs.delayUs {return false}
+    if lhs.jitterUs != rhs.jitterUs {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -10512,7 +11142,7 @@ nonisolated extension NLAgentlessLink: SwiftProtobuf.Message, SwiftProtobuf._Mes
 
 nonisolated extension NLMachineCommand: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".MachineCommand"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}link_admin\0\u{1}kill\0\u{3}start_probe\0\u{1}stop\0\u{1}run\0\u{1}power\0\u{3}start_agent\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}link_admin\0\u{1}kill\0\u{3}start_probe\0\u{1}stop\0\u{1}run\0\u{1}power\0\u{3}start_agent\0\u{3}set_link_delay\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -10611,6 +11241,19 @@ nonisolated extension NLMachineCommand: SwiftProtobuf.Message, SwiftProtobuf._Me
           self.command = .startAgent(v)
         }
       }()
+      case 8: try {
+        var v: NLSetLinkDelay?
+        var hadOneofValue = false
+        if let current = self.command {
+          hadOneofValue = true
+          if case .setLinkDelay(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.command = .setLinkDelay(v)
+        }
+      }()
       default: break
       }
     }
@@ -10650,6 +11293,10 @@ nonisolated extension NLMachineCommand: SwiftProtobuf.Message, SwiftProtobuf._Me
       guard case .startAgent(let v)? = self.command else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 7)
     }()
+    case .setLinkDelay?: try {
+      guard case .setLinkDelay(let v)? = self.command else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
+    }()
     case nil: break
     }
     try unknownFields.traverse(visitor: &visitor)
@@ -10657,6 +11304,50 @@ nonisolated extension NLMachineCommand: SwiftProtobuf.Message, SwiftProtobuf._Me
 
   public static func ==(lhs: NLMachineCommand, rhs: NLMachineCommand) -> Bool {
     if lhs.command != rhs.command {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension NLSetLinkDelay: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".SetLinkDelay"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}link\0\u{3}a_to_b\0\u{3}b_to_a\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.link) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._aToB) }()
+      case 3: try { try decoder.decodeSingularMessageField(value: &self._bToA) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if self.link != 0 {
+      try visitor.visitSingularUInt32Field(value: self.link, fieldNumber: 1)
+    }
+    try { if let v = self._aToB {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    try { if let v = self._bToA {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: NLSetLinkDelay, rhs: NLSetLinkDelay) -> Bool {
+    if lhs.link != rhs.link {return false}
+    if lhs._aToB != rhs._aToB {return false}
+    if lhs._bToA != rhs._bToA {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -11889,6 +12580,532 @@ nonisolated extension NLRateReply.LimitedBy: SwiftProtobuf._ProtoNameProviding {
   public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0UNKNOWN\0\u{1}NONE\0\u{1}SHAPING\0\u{1}POLICING\0")
 }
 
+nonisolated extension NLTrafficRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".TrafficRequest"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}flow\0\u{3}duration_ms\0\u{1}rate\0\u{3}packets_per_second\0\u{1}payload\0\u{1}dscp\0\u{1}id\0")
+
+  fileprivate class _StorageClass {
+    var _flow: NLTraceRequest? = nil
+    var _durationMs: UInt32 = 0
+    var _rate: UInt64 = 0
+    var _packetsPerSecond: UInt32 = 0
+    var _payload: UInt32 = 0
+    var _dscp: UInt32 = 0
+    var _id: UInt64 = 0
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _flow = source._flow
+      _durationMs = source._durationMs
+      _rate = source._rate
+      _packetsPerSecond = source._packetsPerSecond
+      _payload = source._payload
+      _dscp = source._dscp
+      _id = source._id
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularMessageField(value: &_storage._flow) }()
+        case 2: try { try decoder.decodeSingularUInt32Field(value: &_storage._durationMs) }()
+        case 3: try { try decoder.decodeSingularUInt64Field(value: &_storage._rate) }()
+        case 4: try { try decoder.decodeSingularUInt32Field(value: &_storage._packetsPerSecond) }()
+        case 5: try { try decoder.decodeSingularUInt32Field(value: &_storage._payload) }()
+        case 6: try { try decoder.decodeSingularUInt32Field(value: &_storage._dscp) }()
+        case 7: try { try decoder.decodeSingularUInt64Field(value: &_storage._id) }()
+        default: break
+        }
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every if/case branch local when no optimizations
+      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+      // https://github.com/apple/swift-protobuf/issues/1182
+      try { if let v = _storage._flow {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+      } }()
+      if _storage._durationMs != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._durationMs, fieldNumber: 2)
+      }
+      if _storage._rate != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._rate, fieldNumber: 3)
+      }
+      if _storage._packetsPerSecond != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._packetsPerSecond, fieldNumber: 4)
+      }
+      if _storage._payload != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._payload, fieldNumber: 5)
+      }
+      if _storage._dscp != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._dscp, fieldNumber: 6)
+      }
+      if _storage._id != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._id, fieldNumber: 7)
+      }
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: NLTrafficRequest, rhs: NLTrafficRequest) -> Bool {
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._flow != rhs_storage._flow {return false}
+        if _storage._durationMs != rhs_storage._durationMs {return false}
+        if _storage._rate != rhs_storage._rate {return false}
+        if _storage._packetsPerSecond != rhs_storage._packetsPerSecond {return false}
+        if _storage._payload != rhs_storage._payload {return false}
+        if _storage._dscp != rhs_storage._dscp {return false}
+        if _storage._id != rhs_storage._id {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension NLStopTraffic: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".StopTraffic"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.id) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.id != 0 {
+      try visitor.visitSingularUInt64Field(value: self.id, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: NLStopTraffic, rhs: NLStopTraffic) -> Bool {
+    if lhs.id != rhs.id {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension NLTrafficReply: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".TrafficReply"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}error\0\u{1}reachable\0\u{3}packets_sent\0\u{3}packets_received\0\u{1}duplicates\0\u{1}reordered\0\u{1}bytes\0\u{1}seconds\0\u{3}delay_min_ms\0\u{3}delay_median_ms\0\u{3}delay_p99_ms\0\u{1}outages\0\u{1}intervals\0\u{3}started_ns\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.error) }()
+      case 2: try { try decoder.decodeSingularBoolField(value: &self.reachable) }()
+      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.packetsSent) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.packetsReceived) }()
+      case 5: try { try decoder.decodeSingularUInt64Field(value: &self.duplicates) }()
+      case 6: try { try decoder.decodeSingularUInt64Field(value: &self.reordered) }()
+      case 7: try { try decoder.decodeSingularUInt64Field(value: &self.bytes) }()
+      case 8: try { try decoder.decodeSingularDoubleField(value: &self.seconds) }()
+      case 9: try { try decoder.decodeSingularDoubleField(value: &self.delayMinMs) }()
+      case 10: try { try decoder.decodeSingularDoubleField(value: &self.delayMedianMs) }()
+      case 11: try { try decoder.decodeSingularDoubleField(value: &self.delayP99Ms) }()
+      case 12: try { try decoder.decodeRepeatedMessageField(value: &self.outages) }()
+      case 13: try { try decoder.decodeRepeatedMessageField(value: &self.intervals) }()
+      case 14: try { try decoder.decodeSingularUInt64Field(value: &self.startedNs) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.error.isEmpty {
+      try visitor.visitSingularStringField(value: self.error, fieldNumber: 1)
+    }
+    if self.reachable != false {
+      try visitor.visitSingularBoolField(value: self.reachable, fieldNumber: 2)
+    }
+    if self.packetsSent != 0 {
+      try visitor.visitSingularUInt64Field(value: self.packetsSent, fieldNumber: 3)
+    }
+    if self.packetsReceived != 0 {
+      try visitor.visitSingularUInt64Field(value: self.packetsReceived, fieldNumber: 4)
+    }
+    if self.duplicates != 0 {
+      try visitor.visitSingularUInt64Field(value: self.duplicates, fieldNumber: 5)
+    }
+    if self.reordered != 0 {
+      try visitor.visitSingularUInt64Field(value: self.reordered, fieldNumber: 6)
+    }
+    if self.bytes != 0 {
+      try visitor.visitSingularUInt64Field(value: self.bytes, fieldNumber: 7)
+    }
+    if self.seconds.bitPattern != 0 {
+      try visitor.visitSingularDoubleField(value: self.seconds, fieldNumber: 8)
+    }
+    if self.delayMinMs.bitPattern != 0 {
+      try visitor.visitSingularDoubleField(value: self.delayMinMs, fieldNumber: 9)
+    }
+    if self.delayMedianMs.bitPattern != 0 {
+      try visitor.visitSingularDoubleField(value: self.delayMedianMs, fieldNumber: 10)
+    }
+    if self.delayP99Ms.bitPattern != 0 {
+      try visitor.visitSingularDoubleField(value: self.delayP99Ms, fieldNumber: 11)
+    }
+    if !self.outages.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.outages, fieldNumber: 12)
+    }
+    if !self.intervals.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.intervals, fieldNumber: 13)
+    }
+    if self.startedNs != 0 {
+      try visitor.visitSingularUInt64Field(value: self.startedNs, fieldNumber: 14)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: NLTrafficReply, rhs: NLTrafficReply) -> Bool {
+    if lhs.error != rhs.error {return false}
+    if lhs.reachable != rhs.reachable {return false}
+    if lhs.packetsSent != rhs.packetsSent {return false}
+    if lhs.packetsReceived != rhs.packetsReceived {return false}
+    if lhs.duplicates != rhs.duplicates {return false}
+    if lhs.reordered != rhs.reordered {return false}
+    if lhs.bytes != rhs.bytes {return false}
+    if lhs.seconds != rhs.seconds {return false}
+    if lhs.delayMinMs != rhs.delayMinMs {return false}
+    if lhs.delayMedianMs != rhs.delayMedianMs {return false}
+    if lhs.delayP99Ms != rhs.delayP99Ms {return false}
+    if lhs.outages != rhs.outages {return false}
+    if lhs.intervals != rhs.intervals {return false}
+    if lhs.startedNs != rhs.startedNs {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension NLOutage: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".Outage"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}start_ns\0\u{3}end_ns\0\u{1}lost\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.startNs) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.endNs) }()
+      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.lost) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.startNs != 0 {
+      try visitor.visitSingularUInt64Field(value: self.startNs, fieldNumber: 1)
+    }
+    if self.endNs != 0 {
+      try visitor.visitSingularUInt64Field(value: self.endNs, fieldNumber: 2)
+    }
+    if self.lost != 0 {
+      try visitor.visitSingularUInt64Field(value: self.lost, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: NLOutage, rhs: NLOutage) -> Bool {
+    if lhs.startNs != rhs.startNs {return false}
+    if lhs.endNs != rhs.endNs {return false}
+    if lhs.lost != rhs.lost {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension NLFlowsRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".FlowsRequest"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}flow\0\u{3}duration_ms\0\u{1}filter\0\u{1}limit\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._flow) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.durationMs) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.filter) }()
+      case 4: try { try decoder.decodeSingularUInt32Field(value: &self.limit) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._flow {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
+    if self.durationMs != 0 {
+      try visitor.visitSingularUInt32Field(value: self.durationMs, fieldNumber: 2)
+    }
+    if !self.filter.isEmpty {
+      try visitor.visitSingularStringField(value: self.filter, fieldNumber: 3)
+    }
+    if self.limit != 0 {
+      try visitor.visitSingularUInt32Field(value: self.limit, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: NLFlowsRequest, rhs: NLFlowsRequest) -> Bool {
+    if lhs._flow != rhs._flow {return false}
+    if lhs.durationMs != rhs.durationMs {return false}
+    if lhs.filter != rhs.filter {return false}
+    if lhs.limit != rhs.limit {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension NLFlowsReply: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".FlowsReply"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}error\0\u{1}flows\0\u{1}captured\0\u{1}dropped\0\u{3}flows_over_limit\0\u{3}not_ours\0\u{1}seconds\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.error) }()
+      case 2: try { try decoder.decodeRepeatedMessageField(value: &self.flows) }()
+      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.captured) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.dropped) }()
+      case 5: try { try decoder.decodeSingularUInt64Field(value: &self.flowsOverLimit) }()
+      case 6: try { try decoder.decodeSingularUInt64Field(value: &self.notOurs) }()
+      case 7: try { try decoder.decodeSingularDoubleField(value: &self.seconds) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.error.isEmpty {
+      try visitor.visitSingularStringField(value: self.error, fieldNumber: 1)
+    }
+    if !self.flows.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.flows, fieldNumber: 2)
+    }
+    if self.captured != 0 {
+      try visitor.visitSingularUInt64Field(value: self.captured, fieldNumber: 3)
+    }
+    if self.dropped != 0 {
+      try visitor.visitSingularUInt64Field(value: self.dropped, fieldNumber: 4)
+    }
+    if self.flowsOverLimit != 0 {
+      try visitor.visitSingularUInt64Field(value: self.flowsOverLimit, fieldNumber: 5)
+    }
+    if self.notOurs != 0 {
+      try visitor.visitSingularUInt64Field(value: self.notOurs, fieldNumber: 6)
+    }
+    if self.seconds.bitPattern != 0 {
+      try visitor.visitSingularDoubleField(value: self.seconds, fieldNumber: 7)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: NLFlowsReply, rhs: NLFlowsReply) -> Bool {
+    if lhs.error != rhs.error {return false}
+    if lhs.flows != rhs.flows {return false}
+    if lhs.captured != rhs.captured {return false}
+    if lhs.dropped != rhs.dropped {return false}
+    if lhs.flowsOverLimit != rhs.flowsOverLimit {return false}
+    if lhs.notOurs != rhs.notOurs {return false}
+    if lhs.seconds != rhs.seconds {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension NLLiveFlow: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".LiveFlow"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}client\0\u{1}server\0\u{1}protocol\0\u{3}client_port\0\u{3}server_port\0\u{1}forward\0\u{1}return\0\u{1}symmetric\0\u{3}forward_bytes\0\u{3}return_bytes\0\u{3}undecided_because\0")
+
+  fileprivate class _StorageClass {
+    var _client: String = String()
+    var _server: String = String()
+    var _protocol: UInt32 = 0
+    var _clientPort: UInt32 = 0
+    var _serverPort: UInt32 = 0
+    var _forward: NLPathReport? = nil
+    var _return: NLPathReport? = nil
+    var _symmetric: NLTraceReply.Verdict = .undecided
+    var _forwardBytes: UInt64 = 0
+    var _returnBytes: UInt64 = 0
+    var _undecidedBecause: String = String()
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _client = source._client
+      _server = source._server
+      _protocol = source._protocol
+      _clientPort = source._clientPort
+      _serverPort = source._serverPort
+      _forward = source._forward
+      _return = source._return
+      _symmetric = source._symmetric
+      _forwardBytes = source._forwardBytes
+      _returnBytes = source._returnBytes
+      _undecidedBecause = source._undecidedBecause
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularStringField(value: &_storage._client) }()
+        case 2: try { try decoder.decodeSingularStringField(value: &_storage._server) }()
+        case 3: try { try decoder.decodeSingularUInt32Field(value: &_storage._protocol) }()
+        case 4: try { try decoder.decodeSingularUInt32Field(value: &_storage._clientPort) }()
+        case 5: try { try decoder.decodeSingularUInt32Field(value: &_storage._serverPort) }()
+        case 6: try { try decoder.decodeSingularMessageField(value: &_storage._forward) }()
+        case 7: try { try decoder.decodeSingularMessageField(value: &_storage._return) }()
+        case 8: try { try decoder.decodeSingularEnumField(value: &_storage._symmetric) }()
+        case 9: try { try decoder.decodeSingularUInt64Field(value: &_storage._forwardBytes) }()
+        case 10: try { try decoder.decodeSingularUInt64Field(value: &_storage._returnBytes) }()
+        case 11: try { try decoder.decodeSingularStringField(value: &_storage._undecidedBecause) }()
+        default: break
+        }
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every if/case branch local when no optimizations
+      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+      // https://github.com/apple/swift-protobuf/issues/1182
+      if !_storage._client.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._client, fieldNumber: 1)
+      }
+      if !_storage._server.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._server, fieldNumber: 2)
+      }
+      if _storage._protocol != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._protocol, fieldNumber: 3)
+      }
+      if _storage._clientPort != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._clientPort, fieldNumber: 4)
+      }
+      if _storage._serverPort != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._serverPort, fieldNumber: 5)
+      }
+      try { if let v = _storage._forward {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 6)
+      } }()
+      try { if let v = _storage._return {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 7)
+      } }()
+      if _storage._symmetric != .undecided {
+        try visitor.visitSingularEnumField(value: _storage._symmetric, fieldNumber: 8)
+      }
+      if _storage._forwardBytes != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._forwardBytes, fieldNumber: 9)
+      }
+      if _storage._returnBytes != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._returnBytes, fieldNumber: 10)
+      }
+      if !_storage._undecidedBecause.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._undecidedBecause, fieldNumber: 11)
+      }
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: NLLiveFlow, rhs: NLLiveFlow) -> Bool {
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._client != rhs_storage._client {return false}
+        if _storage._server != rhs_storage._server {return false}
+        if _storage._protocol != rhs_storage._protocol {return false}
+        if _storage._clientPort != rhs_storage._clientPort {return false}
+        if _storage._serverPort != rhs_storage._serverPort {return false}
+        if _storage._forward != rhs_storage._forward {return false}
+        if _storage._return != rhs_storage._return {return false}
+        if _storage._symmetric != rhs_storage._symmetric {return false}
+        if _storage._forwardBytes != rhs_storage._forwardBytes {return false}
+        if _storage._returnBytes != rhs_storage._returnBytes {return false}
+        if _storage._undecidedBecause != rhs_storage._undecidedBecause {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
 nonisolated extension NLRateInterval: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".RateInterval"
   public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}bytes\0\u{1}lost\0\u{3}delay_ms\0")
@@ -11931,7 +13148,7 @@ nonisolated extension NLRateInterval: SwiftProtobuf.Message, SwiftProtobuf._Mess
 
 nonisolated extension NLPathReport: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".PathReport"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}path\0\u{1}hops\0\u{1}paths\0\u{1}packets\0\u{1}lost\0\u{3}last_seen\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}path\0\u{1}hops\0\u{1}paths\0\u{1}packets\0\u{1}lost\0\u{3}last_seen\0\u{1}drops\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -11945,6 +13162,7 @@ nonisolated extension NLPathReport: SwiftProtobuf.Message, SwiftProtobuf._Messag
       case 4: try { try decoder.decodeSingularUInt64Field(value: &self.packets) }()
       case 5: try { try decoder.decodeSingularUInt64Field(value: &self.lost) }()
       case 6: try { try decoder.decodeSingularStringField(value: &self.lastSeen) }()
+      case 7: try { try decoder.decodeRepeatedMessageField(value: &self.drops) }()
       default: break
       }
     }
@@ -11969,6 +13187,9 @@ nonisolated extension NLPathReport: SwiftProtobuf.Message, SwiftProtobuf._Messag
     if !self.lastSeen.isEmpty {
       try visitor.visitSingularStringField(value: self.lastSeen, fieldNumber: 6)
     }
+    if !self.drops.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.drops, fieldNumber: 7)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -11979,6 +13200,62 @@ nonisolated extension NLPathReport: SwiftProtobuf.Message, SwiftProtobuf._Messag
     if lhs.packets != rhs.packets {return false}
     if lhs.lost != rhs.lost {return false}
     if lhs.lastSeen != rhs.lastSeen {return false}
+    if lhs.drops != rhs.drops {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension NLDrop: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".Drop"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}node\0\u{1}interface\0\u{1}sent\0\u{1}packets\0\u{1}reason\0\u{1}detail\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.node) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.interface) }()
+      case 3: try { try decoder.decodeSingularBoolField(value: &self.sent) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.packets) }()
+      case 5: try { try decoder.decodeSingularStringField(value: &self.reason) }()
+      case 6: try { try decoder.decodeSingularStringField(value: &self.detail) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.node.isEmpty {
+      try visitor.visitSingularStringField(value: self.node, fieldNumber: 1)
+    }
+    if !self.interface.isEmpty {
+      try visitor.visitSingularStringField(value: self.interface, fieldNumber: 2)
+    }
+    if self.sent != false {
+      try visitor.visitSingularBoolField(value: self.sent, fieldNumber: 3)
+    }
+    if self.packets != 0 {
+      try visitor.visitSingularUInt64Field(value: self.packets, fieldNumber: 4)
+    }
+    if !self.reason.isEmpty {
+      try visitor.visitSingularStringField(value: self.reason, fieldNumber: 5)
+    }
+    if !self.detail.isEmpty {
+      try visitor.visitSingularStringField(value: self.detail, fieldNumber: 6)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: NLDrop, rhs: NLDrop) -> Bool {
+    if lhs.node != rhs.node {return false}
+    if lhs.interface != rhs.interface {return false}
+    if lhs.sent != rhs.sent {return false}
+    if lhs.packets != rhs.packets {return false}
+    if lhs.reason != rhs.reason {return false}
+    if lhs.detail != rhs.detail {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -1,10 +1,27 @@
-/// `POST /v1/faults`: one fault. The words are those of the contract; this version knows link-down, link-up, kill,
-/// start, kill-speaker, kill-controller and reset-session.
+/// `POST /v1/faults`: one fault, in the words of the contract.
 public struct FaultCommand: Codable, Sendable, Equatable {
+  /// link-down, link-up, flap, loss, delay, jitter, rate, kill, start, kill-speaker, reset-session, kill-controller,
+  /// partition.
   public var kind: String
-  /// link-down, link-up: both ends, "NODE:IFACE". kill, start, kill-speaker: the node. reset-session: node and neighbor.
+  /// link-down, link-up, flap, loss, delay, jitter, rate: both ends, "NODE:IFACE". kill, start, kill-speaker: the node.
+  /// reset-session: node and neighbor. partition: none, see `groups`.
   public var targets: [String]
-  public init(kind: String, targets: [String]) {
+  /// loss, delay, jitter, rate: only packets that this end's node sends; nil: both directions.
+  public var from: String?
+  /// loss: of the packets, 0 to 100; 0 takes the fault away.
+  public var percent: Double?
+  /// delay, jitter: each way, beside what the link declares; 0 takes the fault away.
+  public var microseconds: UInt32?
+  /// rate: bit/s; 0 takes the fault away.
+  public var bitsPerSecond: UInt64?
+  /// flap: how often the link goes down; nil: until it is mended or a link-up says so.
+  public var times: Int?
+  public var downMs: Int64?
+  public var upMs: Int64?
+  /// partition: every link between nodes of different groups goes down. A node in no group belongs to the first group.
+  public var groups: [[String]]?
+
+  public init(kind: String, targets: [String] = []) {
     self.kind = kind
     self.targets = targets
   }

@@ -105,8 +105,11 @@ public struct TracedPath: Codable, Sendable, Equatable {
   public var lost: UInt64
   /// "NODE:IFACE" where lost packets were last seen.
   public var lastSeen: String?
+  /// Where packets ended, most packets first.
+  public var drops: [TracedDrop]
   public init(
-    path: [String], hops: [TracedHop], paths: [TracedAlternative], packets: UInt64, lost: UInt64, lastSeen: String?
+    path: [String], hops: [TracedHop], paths: [TracedAlternative], packets: UInt64, lost: UInt64, lastSeen: String?,
+    drops: [TracedDrop] = []
   ) {
     self.path = path
     self.hops = hops
@@ -114,6 +117,30 @@ public struct TracedPath: Codable, Sendable, Equatable {
     self.packets = packets
     self.lost = lost
     self.lastSeen = lastSeen
+    self.drops = drops
+  }
+}
+
+/// Where packets of a flow ended, and why as far as it can be known.
+public struct TracedDrop: Codable, Sendable, Equatable {
+  /// The node that had them last.
+  public var node: String
+  /// Where they were last seen.
+  public var interface: String
+  /// They were seen leaving it and never arrived at the far end.
+  public var sent: Bool
+  public var packets: UInt64
+  /// no-route | ttl | filter | policer | shaper | loss | mtu | rp-filter | no-listener | link-down | unknown
+  public var reason: String
+  /// What says so: the ICMP error, the rule's words, the counter that moved.
+  public var detail: String
+  public init(node: String, interface: String, sent: Bool, packets: UInt64, reason: String, detail: String) {
+    self.node = node
+    self.interface = interface
+    self.sent = sent
+    self.packets = packets
+    self.reason = reason
+    self.detail = detail
   }
 }
 

@@ -25,9 +25,11 @@ public protocol LabAPI: Sendable {
   func capturePoints(_ selection: [String]) async throws -> [CapturePointInfo]
   func exec(_ command: ExecCommand, in node: String) async throws -> ExecResult
   func fault(_ command: FaultCommand) async throws
-  /// Undoes every fault that still stands: links up, nodes started.
+  /// Undoes every fault that still stands: links up and as the file has them, nodes started.
   func mend() async throws
   func noTransit(_ query: NoTransitQuery) async throws -> NoTransitResult
+  /// Verdicts on the whole lab.
+  func check(_ query: CheckQuery) async throws -> CheckReport
 
   /// What a CHANGE would do; nothing is touched.
   func plan(_ request: ChangeRequest) async throws -> ChangePlan
@@ -49,6 +51,14 @@ public protocol LabAPI: Sendable {
   func rate(_ query: RateQuery) async throws -> RateResult
   /// Sends a flow and reads the node's conntrack entry of it.
   func translation(_ query: NATQuery) async throws -> NATResult
+  /// Starts background load.
+  func startTraffic(_ query: TrafficQuery) async throws -> TrafficState
+  /// Ends it, and says what became of it; what has ended already is said again.
+  func stopTraffic(_ id: UInt64) async throws -> TrafficState
+  /// What runs, and what ended lately.
+  func traffic() async throws -> [TrafficState]
+  /// What crosses the lab, from captures for a time.
+  func flows(_ query: FlowsQuery) async throws -> LiveFlows
 }
 
 extension LabAPI {

@@ -94,6 +94,26 @@ public struct NorthboundClient: LabAPI {
   public func noTransit(_ query: NoTransitQuery) async throws -> NoTransitResult {
     try await post("/v1/checks/no-transit", query, timeout: .seconds(120))
   }
+
+  public func check(_ query: CheckQuery) async throws -> CheckReport {
+    try await post("/v1/check", query, timeout: .seconds(600))
+  }
+
+  public func startTraffic(_ query: TrafficQuery) async throws -> TrafficState {
+    try await post("/v1/traffic", query)
+  }
+
+  public func stopTraffic(_ id: UInt64) async throws -> TrafficState {
+    try await post("/v1/traffic/\(id)/stop")
+  }
+
+  public func traffic() async throws -> [TrafficState] {
+    try await get("/v1/traffic")
+  }
+
+  public func flows(_ query: FlowsQuery) async throws -> LiveFlows {
+    try await post("/v1/flows", query, timeout: .milliseconds(query.durationMs) + .seconds(30))
+  }
 }
 
 extension NorthboundClient {

@@ -3,14 +3,6 @@ public import NorthboundClient
 internal import NetTypes
 public import Topology
 
-/// What a step showed, for its evidence.
-struct Findings: Sendable {
-  var traces: [Trace] = []
-  var rates: [RateResult] = []
-  /// Nodes that the step was about.
-  var nodes: Set<String> = []
-}
-
 /// Carries out one step after the other against a running lab.
 public struct StepRunner<C: Clock<Duration>>: Sendable {
   let api: any LabAPI
@@ -53,10 +45,11 @@ public struct StepRunner<C: Clock<Duration>>: Sendable {
       attempt = next
       if next.outcome.holds, elapsed > limit { attempt.outcome = late(elapsed) }
     }
-    let report = StepReport(
+    var report = StepReport(
       place: step.place, summary: step.summary, outcome: attempt.outcome,
       heldAfter: attempt.outcome.holds && limit != nil ? elapsed.seconds : nil,
       withinMilliseconds: limit == nil ? nil : step.withinMilliseconds, measured: attempt.measured)
+    report.findings = attempt.findings
     return (report, attempt.findings)
   }
 
@@ -82,8 +75,9 @@ public struct StepRunner<C: Clock<Duration>>: Sendable {
         let command = ExecCommand(argv: ["/bin/sh", "-c", step.command], timeoutMs: milliseconds(limit))
         return Attempt(outcome: step.judge(try await api.exec(command, in: step.node)))
       case .fault(let step):
-        try await api.fault(FaultCommand(kind: step.kind.rawValue, targets: step.targets))
+        try await api.fault(step.command)
         return Attempt(outcome: .held)
+      case .traffic, .check, .parallel: return Attempt(outcome: .undecided("not there yet"))
       case .nat(let step):
         let result = try await api.translation(step.query)
         return Attempt(outcome: step.judge(result), findings: Findings(traces: [result.trace], nodes: [step.node]))
@@ -146,6 +140,21 @@ public struct StepRunner<C: Clock<Duration>>: Sendable {
     else { return nil }
     if far.segment == nil, far.farNode == step.node { return far.farInterface }
     return lab.node(step.node)?.interfaces.first { $0.segment != nil && $0.segment == far.segment }?.name
+  }
+}
+
+extension FaultStep {
+  var command: FaultCommand {
+    var command = FaultCommand(kind: kind.rawValue, targets: targets)
+    command.from = from
+    command.percent = percent
+    command.microseconds = microseconds
+    command.bitsPerSecond = bitsPerSecond
+    command.times = times
+    command.downMs = downMilliseconds.map(Int64.init)
+    command.upMs = upMilliseconds.map(Int64.init)
+    command.groups = groups
+    return command
   }
 }
 

@@ -27,6 +27,9 @@ extension TestStep {
     case .apply(let step):
       let limit = step.confirmWithinMilliseconds.map { ", to be confirmed within \(duration(Double($0) / 1000))" }
       return "apply \(name(step))" + (limit ?? "")
+    case .traffic(let step): return "traffic \(step.from) → \(step.to) \(step.transport.rawValue)"
+    case .check(let step): return "check \(step.words.joined(separator: ", "))"
+    case .parallel(let lists): return "\(lists.count) lists of steps at the same time"
     case .rollback(let step): return "rollback to " + (step.version.map { "version \($0)" } ?? "the version before")
     }
   }
@@ -37,8 +40,8 @@ extension TestStep {
   /// Tried again while `within:` lasts. A change once made, or a rate once measured, is what it is.
   var isRepeatable: Bool {
     switch action {
-    case .trace, .noTransit, .route, .session, .exec, .nat: true
-    case .fault, .rate, .plan, .apply, .rollback: false
+    case .trace, .noTransit, .route, .session, .exec, .nat, .check: true
+    case .fault, .rate, .traffic, .parallel, .plan, .apply, .rollback: false
     }
   }
 

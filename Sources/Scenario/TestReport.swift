@@ -1,4 +1,28 @@
+public import NorthboundAPI
 public import Topology
+
+/// What a step showed: for its evidence and for reports.
+public struct Findings: Sendable {
+  public var traces: [Trace] = []
+  public var rates: [RateResult] = []
+  public var traffic: [TrafficState] = []
+  public var checks: [CheckResult] = []
+  /// Nodes that the step was about.
+  public var nodes: Set<String> = []
+
+  public init() {}
+
+  init(
+    traces: [Trace] = [], rates: [RateResult] = [], traffic: [TrafficState] = [], checks: [CheckResult] = [],
+    nodes: Set<String> = []
+  ) {
+    self.traces = traces
+    self.rates = rates
+    self.traffic = traffic
+    self.checks = checks
+    self.nodes = nodes
+  }
+}
 
 /// What became of one step.
 public struct StepReport: Sendable {
@@ -11,6 +35,11 @@ public struct StepReport: Sendable {
   public let withinMilliseconds: UInt32?
   /// `9.61 Mbit/s, limited by shaping at customer:eth1`, where the step measures.
   public var measured: String?
+  public var findings = Findings()
+  /// When it began, milliseconds since 1970.
+  public var startedAt: Double = 0
+  public var seconds: Double = 0
+  public var isFault = false
 }
 
 /// What became of one test: its steps up to the first that did not hold.
@@ -24,6 +53,10 @@ public struct TestReport: Sendable {
   public let evidence: String?
   /// Why evidence could not be kept.
   public let evidenceProblem: String?
+  /// When it began, milliseconds since 1970.
+  public var startedAt: Double = 0
+  /// What the lab said during the test, oldest first.
+  public var events: [LabEvent] = []
 
   public init(
     name: String, seconds: Double, steps: [StepReport], error: String? = nil, evidence: String? = nil,

@@ -67,8 +67,9 @@ struct FaultCommandLine: AsyncParsableCommand {
   private static func targetCount(_ kind: FaultStep.Kind) -> Int {
     switch kind {
     case .linkDown, .linkUp, .resetSession: 2
+    case .flap, .loss, .delay, .jitter, .rate: 3
     case .kill, .start, .killSpeaker: 1
-    case .killController: 0
+    case .killController, .partition: 0
     }
   }
 
@@ -76,8 +77,9 @@ struct FaultCommandLine: AsyncParsableCommand {
     switch kind {
     case .linkDown, .linkUp: "both ends of the link, NODE:IFACE NODE:IFACE"
     case .resetSession: "a node and its neighbor"
+    case .flap, .loss, .delay, .jitter, .rate: "both ends of the link, NODE:IFACE NODE:IFACE, and how much"
     case .kill, .start, .killSpeaker: "one node"
-    case .killController: "nothing"
+    case .killController, .partition: "nothing"
     }
   }
 }

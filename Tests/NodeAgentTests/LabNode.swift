@@ -60,16 +60,16 @@ final class FakeController {
     return lastRequest
   }
 
-  /// Runs the loop until a message fits; no longer than five seconds. Older messages than it are forgotten.
+  /// Runs the loop until a message fits; no longer than a minute. Older messages than it are forgotten.
   func next<T>(_ what: String, _ pick: (NLToController) -> T?) throws -> T {
-    let deadline = EventLoop.clock() + EventLoop.milliseconds(5000)
+    let deadline = EventLoop.clock() + EventLoop.milliseconds(60_000)
     while true {
       for (index, message) in received.enumerated() {
         guard let found = pick(message) else { continue }
         received.removeSubrange(...index)
         return found
       }
-      try #require(EventLoop.clock() < deadline, "no \(what) came within 5 s")
+      try #require(EventLoop.clock() < deadline, "no \(what) came within a minute")
       try loop.step(timeout: EventLoop.milliseconds(50))
     }
   }
@@ -168,7 +168,7 @@ final class LabNode {
 
   /// Runs the loop until `command` prints something that fits; no longer than five seconds.
   func wait(_ command: String, _ fits: (String) -> Bool) throws {
-    let deadline = EventLoop.clock() + EventLoop.milliseconds(5000)
+    let deadline = EventLoop.clock() + EventLoop.milliseconds(60_000)
     while case let shown = try output(command), !fits(shown) {
       try #require(EventLoop.clock() < deadline, "`\(command)` still shows: \(shown)")
       try loop.step(timeout: EventLoop.milliseconds(20))

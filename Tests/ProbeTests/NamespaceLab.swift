@@ -109,12 +109,12 @@ final class NamespaceLab {
   }
 
   /// A program in a node, running until it is terminated.
-  func start(_ node: String, _ arguments: [String], output: Pipe? = nil) throws -> Process {
+  func start(_ node: String, _ arguments: [String], output: Pipe? = nil, error: Pipe? = nil) throws -> Process {
     let process = Process()
     process.executableURL = URL(fileURLWithPath: "/usr/bin/nsenter")
     process.arguments = ["--net=/proc/\(pid(node))/ns/net"] + arguments
     if let output { process.standardOutput = output }
-    process.standardError = FileHandle.nullDevice
+    process.standardError = error ?? FileHandle.nullDevice
     try process.run()
     return process
   }

@@ -328,14 +328,17 @@ extension NamespaceTests {
 
     @Test("another way back is seen as what it is, and tcpdump on the spared router agrees")
     func asymmetric() throws {
-      let pipe = Pipe()
+      let (pipe, said) = (Pipe(), Pipe())
       let dump = try lab.start(
-        "b", ["tcpdump", "-n", "-l", "--immediate-mode", "-i", "eth1", "-c", "3", "icmp or tcp or udp"], output: pipe)
+        "b", ["tcpdump", "-n", "-l", "--immediate-mode", "-i", "eth1", "-c", "3", "icmp or tcp or udp"], output: pipe,
+        error: said)
       defer { dump.terminate() }
-      // tcpdump captures when its socket is bound to an interface.
-      let limit = Date().addingTimeInterval(10)
-      while try lab.run("b", "cat /proc/net/packet").split(separator: "\n").count < 2, Date() < limit {
-        usleep(1000)  // poll
+      // Once it is said, its socket is bound and its filter stands.
+      var words = ""
+      while !words.contains("listening on") {
+        let more = said.fileHandleForReading.availableData
+        try #require(!more.isEmpty, "tcpdump ended: \(words)")
+        words += String(decoding: more, as: UTF8.self)
       }
       let reply = trace(lab.request("h1", "web", lab.address("web:eth1")))
       #expect(reply.reachable && reply.undecidedBecause == "")

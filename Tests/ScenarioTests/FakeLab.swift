@@ -28,6 +28,10 @@ final class FakeLab: LabAPI {
     var rate: RateResult?
     /// One after the other; the last one stays.
     var translations: [NATResult] = []
+    var check: CheckReport?
+    /// What running load came to, by its number.
+    var traffic: [TrafficState] = []
+    var flows: LiveFlows?
     /// Every question fails: the lab is gone.
     var isGone = false
   }
@@ -132,6 +136,23 @@ final class FakeLab: LabAPI {
   func rate(_ query: RateQuery) throws -> RateResult {
     try answer("rate \(query.from) \(query.to) \(query.durationMs) ms") { $0.rate }
   }
+
+  func check(_ query: CheckQuery) throws -> CheckReport {
+    try answer("check \(query.words.joined(separator: " "))") { $0.check }
+  }
+
+  func startTraffic(_ query: TrafficQuery) throws -> TrafficState {
+    try answer("traffic \(query.from) \(query.to) \(query.proto)") { script in
+      script.traffic.first.map { TrafficState(id: $0.id, query: query, running: true) }
+    }
+  }
+
+  func stopTraffic(_ id: UInt64) throws -> TrafficState {
+    try answer("stop traffic \(id)") { script in script.traffic.first { $0.id == id } }
+  }
+
+  func traffic() throws -> [TrafficState] { try answer("traffic") { $0.traffic } }
+  func flows(_ query: FlowsQuery) throws -> LiveFlows { try answer("flows") { $0.flows } }
 
   func translation(_ query: NATQuery) throws -> NATResult {
     try answer("translation \(query.node) \(query.from) \(query.to) \(query.proto)") {

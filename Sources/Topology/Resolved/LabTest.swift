@@ -5,6 +5,11 @@ public struct LabTest: Sendable, Equatable {
   public var name: String
   public var place: Place
   public var steps: [TestStep]
+  /// What must hold from the first step to the last, whatever the steps break: trace, route, session, no-transit and
+  /// check steps, asked again and again, and traffic steps, which run all the time.
+  public var always: [TestStep] = []
+  /// How often the steps are carried out, one after the other; the first time that does not hold ends the test.
+  public var times: Int = 1
 }
 
 public struct TestStep: Sendable, Equatable {
@@ -26,6 +31,10 @@ public enum TestAction: Sendable, Equatable {
   case plan(ChangeStep)
   case apply(ChangeStep)
   case rollback(RollbackStep)
+  case traffic(TrafficStep)
+  case check(CheckStep)
+  /// Lists of steps, carried out at the same time.
+  case parallel([[TestStep]])
 }
 
 /// Expectations: a nil member is not checked. A step without `expect:` gets what its name promises: reachable,
@@ -123,21 +132,93 @@ public struct ExecStep: Sendable, Equatable {
   public var output: Output?
 }
 
-/// The words of `fault:`; `targets` as `POST /v1/faults` takes them.
+/// The words of `fault:`; members as `POST /v1/faults` takes them.
 public struct FaultStep: Sendable, Equatable {
   public enum Kind: String, Hashable, Sendable, CaseIterable {
     case linkDown = "link-down"
     case linkUp = "link-up"
+    case flap, loss, delay, jitter, rate
     case kill, start
     case killSpeaker = "kill-speaker"
     case killController = "kill-controller"
     case resetSession = "reset-session"
+    case partition
   }
 
   public var kind: Kind
-  /// link-down, link-up: both ends, `NODE:IFACE`. kill, start, kill-speaker: the node. reset-session: node and
-  /// neighbor. kill-controller: none.
+  /// link-down, link-up, flap, loss, delay, jitter, rate: both ends, `NODE:IFACE`. kill, start, kill-speaker: the node.
+  /// reset-session: node and neighbor. kill-controller, partition: none.
   public var targets: [String]
+  /// loss, delay, jitter, rate: only what this end's node sends; nil: both directions.
+  public var from: String?
+  /// loss: 0 to 100.
+  public var percent: Double?
+  /// delay, jitter: each way.
+  public var microseconds: UInt32?
+  /// rate
+  public var bitsPerSecond: UInt64?
+  /// flap: how often; nil: until it is mended.
+  public var times: Int?
+  /// flap
+  public var downMilliseconds: UInt32?
+  public var upMilliseconds: UInt32?
+  /// partition: node names.
+  public var groups: [[String]]?
+
+  public init(kind: Kind, targets: [String] = []) {
+    self.kind = kind
+    self.targets = targets
+  }
+}
+
+/// Background load. As a step it runs from there to the end of the test, or for `milliseconds`, and is judged when it
+/// ends; under `always` it runs all the time.
+public struct TrafficStep: Sendable, Equatable {
+  public var from: String
+  /// A node, `NODE:IFACE` or an address.
+  public var to: String
+  public var transport: TraceStep.Transport
+  /// 5202 unless written; nil for icmp.
+  public var port: UInt16?
+  public var family: AddressFamily?
+  /// bit/s of payload.
+  public var rate: UInt64?
+  public var packetsPerSecond: UInt32?
+  /// Bytes of a datagram.
+  public var payload: UInt32?
+  public var dscp: UInt8?
+  /// nil: until the test ends.
+  public var milliseconds: UInt32?
+  public var reachable: Bool?
+  /// Packets lost at most.
+  public var maximumLost: UInt64?
+  /// Percent lost at most.
+  public var maximumLoss: Double?
+  /// Milliseconds without a packet at most.
+  public var maximumOutage: Double?
+  /// Mbit/s of payload received.
+  public var minimum: Double?
+  public var maximum: Double?
+  /// Milliseconds one way that the median packet may take at most.
+  public var delay: Double?
+
+  public init(from: String, to: String, transport: TraceStep.Transport = .udp) {
+    self.from = from
+    self.to = to
+    self.transport = transport
+  }
+}
+
+/// A verdict on the whole lab.
+public struct CheckStep: Sendable, Equatable {
+  /// As `POST /v1/check` takes them.
+  public var words: [String]
+  /// no-loops valley-free no-transit reachability no-blackhole fib-equals-rib symmetric
+  public static let known = [
+    "no-loops", "valley-free", "no-transit", "reachability", "no-blackhole", "fib-equals-rib", "symmetric",
+  ]
+
+  public init(words: [String]) { self.words = words }
 }
 
 /// Sends a flow and reads what `node` made of it from its conntrack table.

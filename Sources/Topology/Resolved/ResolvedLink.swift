@@ -14,9 +14,36 @@ public struct ResolvedLink: Sendable, Equatable {
   public var roles: Bool
   /// Point to point, and both ends want permanent neighbour entries.
   public var permanentNeighbors: Bool
+  /// What the file lets it do to packets; nil: a veth pair and nothing more.
+  public var impairment: LinkImpairment?
   public var place: Place
 
   public subscript(side: LinkSide) -> LinkEnd { side == .a ? a : b }
+}
+
+/// `delay`, `jitter`, `loss` and `rate` of a link, each way.
+public struct LinkImpairment: Sendable, Equatable {
+  /// `delay:` is written, 0 included: the link can delay.
+  public var canDelay: Bool
+  public var delayMicroseconds: UInt32
+  public var jitterMicroseconds: UInt32
+  /// Of 1,000,000 packets.
+  public var lossPPM: UInt32
+  /// bit/s; nil: no limit.
+  public var rate: UInt64?
+  public var place: Place
+
+  public init(
+    canDelay: Bool = false, delayMicroseconds: UInt32 = 0, jitterMicroseconds: UInt32 = 0, lossPPM: UInt32 = 0,
+    rate: UInt64? = nil, place: Place
+  ) {
+    self.canDelay = canDelay
+    self.delayMicroseconds = delayMicroseconds
+    self.jitterMicroseconds = jitterMicroseconds
+    self.lossPPM = lossPPM
+    self.rate = rate
+    self.place = place
+  }
 }
 
 public struct LinkEnd: Sendable, Equatable {

@@ -238,6 +238,7 @@ struct TestReader {
         reporter.error(value.place, "kill-speaker: `\(text)` speaks no BGP; expected a router with an `asn`")
       }
       targets = [text]
+    case .flap, .loss, .delay, .jitter, .rate, .partition: return nil
     case .killController:
       if value.text == "false" { reporter.error(value.place, "kill-controller: `false`; expected `true`") }
     case .resetSession:
