@@ -77,7 +77,9 @@ let package = Package(
     .target(
       name: "ControlProtocol", dependencies: [protobuf], exclude: ["control.proto"], swiftSettings: strict),
     module("NorthboundAPI"),
+    module("ContainerlabImport", ["NetTypes", "Topology", .product(name: "Yams", package: "Yams")]),
     // Layer 2
+    module("Relay", ["EventLoop", "CLinux"], settings: hot),
     module("BGPCore", ["NetTypes", "BGPWire"], settings: hot),
     module("FIB", ["NetTypes", "Netlink", "CLinux"], settings: hot),
     module("PathProof", ["NetTypes", "Capture"]),
@@ -85,8 +87,12 @@ let package = Package(
     module("NorthboundClient", ["NorthboundAPI", .product(name: "NIOHTTP1", package: "swift-nio")] + nioCore),
     // Layer 3
     module("BGPSpeaker", ["NetTypes", "BGPWire", "BGPCore", "EventLoop", "CLinux"], settings: hot),
-    module("Machine", ["NetTypes", "Netlink", "ControlProtocol", "EventLoop", "CLinux", protobuf]),
-    module("Probe", ["NetTypes", "Capture", "PathProof", "ControlProtocol", "EventLoop", "CLinux", protobuf]),
+    module("Machine", ["NetTypes", "Netlink", "ControlProtocol", "EventLoop", "Relay", "CLinux", protobuf]),
+    module(
+      "Probe",
+      [
+        "NetTypes", "Capture", "PathProof", "Netlink", "Nftables", "ControlProtocol", "EventLoop", "CLinux", protobuf,
+      ]),
     module(
       "Controller",
       ["NetTypes", "Topology", "Intent", "ControlProtocol", "NorthboundAPI", "CSQLite", logging, protobuf] + nioCore),
@@ -112,12 +118,14 @@ let package = Package(
       ]),
     // Layer 5
     module("Scenario", ["NetTypes", "Topology", "NorthboundAPI", "NorthboundClient", "Lab"]),
-    // Layer 6: programs
+    // Layer 6
+    module("Reports", ["NetTypes", "Topology", "NorthboundAPI", "Scenario"]),
+    // Layer 7: programs
     program(
       "netloom",
       [
         "NetTypes", "Topology", "Intent", "ControlProtocol", "NorthboundAPI", "NorthboundClient", "Lab", "Scenario",
-        "CLinux",
+        "Reports", "ContainerlabImport", "CLinux",
         arguments, protobuf,
       ]),
     program("netloom-machine", ["Machine"]),
@@ -157,7 +165,10 @@ let package = Package(
         logging,
         protobuf,
       ] + nioCore),
-    tests("netloomTests", ["netloom", "NorthboundAPI", arguments]),
+    tests("RelayTests", ["Relay", "EventLoop", "Netlink", "NetTypes", "CLinux"]),
+    tests("ReportsTests", ["Reports", "Scenario", "Topology", "NorthboundAPI"]),
+    tests("ContainerlabImportTests", ["ContainerlabImport", "NetTypes", "Topology"]),
+    tests("netloomTests", ["netloom", "NorthboundAPI", "Topology", "Lab", arguments]),
     tests("ScenarioTests", ["Scenario", "Lab", "Topology", "NorthboundAPI", "NorthboundClient"]),
     .testTarget(name: "SystemTests", exclude: ["Fixtures"], swiftSettings: strict),
   ],

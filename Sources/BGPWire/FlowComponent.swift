@@ -151,9 +151,18 @@ public struct FlowOperation: Hashable, Sendable {
     self.isAnd = isAnd
   }
 
-  func holdsNumeric(_ number: UInt64) -> Bool {
-    (number < value && comparison.contains(.less)) || (number > value && comparison.contains(.greater))
-      || (number == value && comparison.contains(.equal))
+  /// The numbers that it holds for.
+  func numericRanges(through largest: UInt64) -> [ClosedRange<UInt64>] {
+    var ranges: [ClosedRange<UInt64>] = []
+    if comparison.contains(.less), value > 0 { ranges.append(0...min(value - 1, largest)) }
+    if comparison.contains(.equal), value <= largest { ranges.append(value...value) }
+    if comparison.contains(.greater), value < largest { ranges.append(value + 1...largest) }
+    return ranges
+  }
+
+  /// Numeric: holds for every other number.
+  var negated: FlowOperation {
+    FlowOperation(comparison.symmetricDifference([.less, .equal, .greater]), value, isAnd: isAnd)
   }
 
   func holdsBits(_ bits: UInt64) -> Bool {
@@ -196,23 +205,35 @@ public struct FlowComponent: Hashable, Sendable {
     runs(operations).contains { $0.allSatisfy { $0.holdsBits(bits) } }
   }
 
-  /// Of a numeric type: the values that are meant, as ranges that neither overlap nor touch, ascending.
+  /// Of a numeric type: the values that are meant, as ranges that neither overlap nor touch, ascending. A neighbor
+  /// chooses how long the list is: the time is n log n. What one run means is what none of its operations excludes.
   public static func ranges(_ operations: [FlowOperation], through largest: UInt64) -> [ClosedRange<UInt64>] {
-    // Between two neighboring bounds nothing changes, so each stretch is asked once.
-    var starts: Set<UInt64> = [0]
-    for operation in operations {
-      starts.insert(operation.value)
-      if operation.value < .max { starts.insert(operation.value + 1) }
+    let meant = runs(operations).flatMap { run in
+      run.count == 1
+        ? run[0].numericRanges(through: largest)
+        : complement(joined(run.flatMap { $0.negated.numericRanges(through: largest) }), largest)
     }
-    let runs = runs(operations)
-    let bounds = starts.filter { $0 <= largest }.sorted()
+    return joined(meant)
+  }
+
+  private static func complement(_ ranges: [ClosedRange<UInt64>], _ largest: UInt64) -> [ClosedRange<UInt64>] {
     var result: [ClosedRange<UInt64>] = []
-    for (index, start) in bounds.enumerated() where runs.contains(where: { $0.allSatisfy { $0.holdsNumeric(start) } }) {
-      let end = index + 1 < bounds.count ? bounds[index + 1] - 1 : largest
-      if let last = result.last, last.upperBound + 1 == start {
-        result[result.count - 1] = last.lowerBound...end
+    var next: UInt64 = 0
+    for range in ranges {
+      if range.lowerBound > next { result.append(next...range.lowerBound - 1) }
+      guard range.upperBound < largest else { return result }
+      next = range.upperBound + 1
+    }
+    return result + [next...largest]
+  }
+
+  private static func joined(_ ranges: [ClosedRange<UInt64>]) -> [ClosedRange<UInt64>] {
+    var result: [ClosedRange<UInt64>] = []
+    for range in ranges.sorted(by: { $0.lowerBound < $1.lowerBound }) {
+      if let last = result.last, range.lowerBound == 0 || last.upperBound >= range.lowerBound - 1 {
+        result[result.count - 1] = last.lowerBound...max(last.upperBound, range.upperBound)
       } else {
-        result.append(start...end)
+        result.append(range)
       }
     }
     return result

@@ -55,16 +55,25 @@ public struct FlowFilter: Sendable, Equatable {
     }
   }
 
+  /// Whether first fragments of IPv6 pass, which have a header more (RFC 8200 section 4.5): of flows whose packets may be
+  /// large, which are those that are not ours.
+  private var takesFragments: Bool { !isIPv4 && words.isEmpty && sample == nil }
+
   // MARK: Words
 
   public var text: String {
     let errors =
-      isIPv4 ? Self.errorTypes.map { "icmp[0] = \($0)" }.joined(separator: " or ") : "(icmp6 and ip6[40] < 128)"
+      isIPv4 ? Self.errorTypes.map { "icmp[0] = \($0)" }.joined(separator: " or ") : "(ip6[6] = 58 and ip6[40] < 128)"
     let tests = words.map { word in
       word.span == 1
         ? "\(field(word.offset)) = \(word.base)" : "\(field(word.offset)) - \(word.base) < \(word.span)"
     }
-    let whole = isIPv4 ? "ip proto \(number) and ip[6:2] & 8191 = 0" : "ip6 proto \(number)"
+    let whole =
+      isIPv4
+      ? "ip proto \(number) and ip[6:2] & 8191 = 0"
+      : takesFragments
+        ? "(ip6[6] = \(number) or (ip6[6] = 44 and ip6[40] = \(number) and ip6[42:2] & 65528 = 0))"
+        : "ip6[6] = \(number)"
     let every = tests.isEmpty ? whole : "\(isIPv4 ? name : whole) and (\(tests.joined(separator: " or ")))"
     let flow = sample.map { "\(every) and \(field($0.offset)) & \($0.mask) = 0" } ?? every
     // Errors first: where a packet is too short for a word, the rest of an expression does not count.
@@ -100,6 +109,13 @@ public struct FlowFilter: Sendable, Equatable {
     }
     program.mark(.flow)
     program.add(.loadByte, isIPv4 ? 23 : 20)
+    if takesFragments {
+      program.jump(.equal, number, then: .label(.sample))
+      program.jump(.equal, 44, otherwise: .label(.reject))
+      program.add(.loadHalf, Self.ethernetHeader + 42)
+      program.jump(.anyBit, 0xFFF8, then: .label(.reject))
+      program.add(.loadByte, Self.ethernetHeader + 40)
+    }
     program.jump(.equal, number, otherwise: .label(.reject))
     for word in words {
       program.add(.loadWordAtX, UInt32(word.offset))

@@ -162,8 +162,9 @@ extension Transport {
     guard let source = bytes.network16(offset), let destination = bytes.network16(offset + 2),
       let length = bytes.network16(offset + 4), bytes.count >= offset + 8, ip.payloadLength >= 8
     else { return nil }
-    // A length of 0 is left by segmentation offload; one beyond the packet is a lie, and the packet's end holds.
-    let data = length < 8 ? ip.payloadLength - 8 : min(Int(length), ip.payloadLength) - 8
+    // A length of 0 is left by segmentation offload; one beyond a whole packet is a lie, and the packet's end holds.
+    let most = ip.moreFragments ? Int(UInt16.max) : ip.payloadLength
+    let data = length < 8 ? ip.payloadLength - 8 : min(Int(length), most) - 8
     let header = UDPHeader(sourcePort: source, destinationPort: destination, length: data)
     return (.udp(header), offset + 8..<min(bytes.count, offset + 8 + data))
   }

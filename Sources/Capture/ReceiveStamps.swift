@@ -7,12 +7,12 @@ import NetTypes
 /// The kernel stamps packets only while somebody wants it, and begins a little after the first has asked; until then a
 /// packet gets the time at which it is read. So one socket of ours asks for as long as the process lives, and nobody
 /// captures before it has seen that stamps are true.
-enum ReceiveStamps {
+public enum ReceiveStamps {
   /// SO_TIMESTAMPNS and SCM_TIMESTAMPNS (asm-generic/socket.h); the value is a timespec.
-  static let option: Int32 = 35
+  public static let option: Int32 = 35
 
   /// Returns when packets are stamped as they pass; on a machine without a working `lo`, after 20 ms.
-  static func begin() { _ = keeper }
+  public static func begin() { _ = keeper }
 
   private static let keeper: Int32 = open()
 
@@ -48,7 +48,7 @@ enum ReceiveStamps {
   }
 
   /// One packet and when it came: its whole length, of which the buffer holds the beginning. Nil when none waits.
-  static func receive(_ file: Int32, _ buffer: UnsafeMutableRawBufferPointer) -> (length: Int, time: UInt64)? {
+  public static func receive(_ file: Int32, _ buffer: UnsafeMutableRawBufferPointer) -> (length: Int, time: UInt64)? {
     withUnsafeTemporaryAllocation(byteCount: controlSize, alignment: 8) { control in
       var part = iovec(iov_base: buffer.baseAddress, iov_len: buffer.count)
       return withUnsafeMutablePointer(to: &part) { part in

@@ -18,6 +18,10 @@ public struct RunDirectory: Hashable, Sendable {
   public var logs: String { path + "/logs" }
   public func log(_ name: String) -> String { "\(logs)/\(name).log" }
   public func node(_ name: String) -> String { "\(path)/nodes/\(name)" }
+  /// Stands once the node's `exec` lines have ended.
+  public func setUpMark(_ node: String) -> String { self.node(node) + "/set-up" }
+  /// What stood in the node then (`NLBaseline`).
+  public func baseline(_ node: String) -> String { self.node(node) + "/baseline.pb" }
 
   /// `sun_path` holds 108 bytes, the terminating zero included (unix(7)).
   public static let longestSocketPath = 107

@@ -414,119 +414,125 @@ public nonisolated enum NLProtocol: SwiftProtobuf.Enum, Swift.CaseIterable {
 
 }
 
-public nonisolated struct NLToController: Sendable {
+public nonisolated struct NLToController: @unchecked Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
   /// the id of the request that this answers; 0 for what nobody asked for
-  public var request: UInt64 = 0
+  public var request: UInt64 {
+    get {_storage._request}
+    set {_uniqueStorage()._request = newValue}
+  }
 
-  public var body: NLToController.OneOf_Body? = nil
+  public var body: OneOf_Body? {
+    get {return _storage._body}
+    set {_uniqueStorage()._body = newValue}
+  }
 
   public var hello: NLHello {
     get {
-      if case .hello(let v)? = body {return v}
+      if case .hello(let v)? = _storage._body {return v}
       return NLHello()
     }
-    set {body = .hello(newValue)}
+    set {_uniqueStorage()._body = .hello(newValue)}
   }
 
   public var ack: NLAck {
     get {
-      if case .ack(let v)? = body {return v}
+      if case .ack(let v)? = _storage._body {return v}
       return NLAck()
     }
-    set {body = .ack(newValue)}
+    set {_uniqueStorage()._body = .ack(newValue)}
   }
 
   public var sample: NLSample {
     get {
-      if case .sample(let v)? = body {return v}
+      if case .sample(let v)? = _storage._body {return v}
       return NLSample()
     }
-    set {body = .sample(newValue)}
+    set {_uniqueStorage()._body = .sample(newValue)}
   }
 
   public var event: NLEvent {
     get {
-      if case .event(let v)? = body {return v}
+      if case .event(let v)? = _storage._body {return v}
       return NLEvent()
     }
-    set {body = .event(newValue)}
+    set {_uniqueStorage()._body = .event(newValue)}
   }
 
   public var queryReply: NLQueryReply {
     get {
-      if case .queryReply(let v)? = body {return v}
+      if case .queryReply(let v)? = _storage._body {return v}
       return NLQueryReply()
     }
-    set {body = .queryReply(newValue)}
+    set {_uniqueStorage()._body = .queryReply(newValue)}
   }
 
   public var machineState: NLMachineState {
     get {
-      if case .machineState(let v)? = body {return v}
+      if case .machineState(let v)? = _storage._body {return v}
       return NLMachineState()
     }
-    set {body = .machineState(newValue)}
+    set {_uniqueStorage()._body = .machineState(newValue)}
   }
 
   public var machineReply: NLMachineReply {
     get {
-      if case .machineReply(let v)? = body {return v}
+      if case .machineReply(let v)? = _storage._body {return v}
       return NLMachineReply()
     }
-    set {body = .machineReply(newValue)}
+    set {_uniqueStorage()._body = .machineReply(newValue)}
   }
 
   public var traceReply: NLTraceReply {
     get {
-      if case .traceReply(let v)? = body {return v}
+      if case .traceReply(let v)? = _storage._body {return v}
       return NLTraceReply()
     }
-    set {body = .traceReply(newValue)}
+    set {_uniqueStorage()._body = .traceReply(newValue)}
   }
 
   public var changeReply: NLChangeReply {
     get {
-      if case .changeReply(let v)? = body {return v}
+      if case .changeReply(let v)? = _storage._body {return v}
       return NLChangeReply()
     }
-    set {body = .changeReply(newValue)}
+    set {_uniqueStorage()._body = .changeReply(newValue)}
   }
 
   /// pushed when it changed; also the answer to Repair
   public var drift: NLDriftReport {
     get {
-      if case .drift(let v)? = body {return v}
+      if case .drift(let v)? = _storage._body {return v}
       return NLDriftReport()
     }
-    set {body = .drift(newValue)}
+    set {_uniqueStorage()._body = .drift(newValue)}
   }
 
   public var rateReply: NLRateReply {
     get {
-      if case .rateReply(let v)? = body {return v}
+      if case .rateReply(let v)? = _storage._body {return v}
       return NLRateReply()
     }
-    set {body = .rateReply(newValue)}
+    set {_uniqueStorage()._body = .rateReply(newValue)}
   }
 
   public var trafficReply: NLTrafficReply {
     get {
-      if case .trafficReply(let v)? = body {return v}
+      if case .trafficReply(let v)? = _storage._body {return v}
       return NLTrafficReply()
     }
-    set {body = .trafficReply(newValue)}
+    set {_uniqueStorage()._body = .trafficReply(newValue)}
   }
 
   public var flowsReply: NLFlowsReply {
     get {
-      if case .flowsReply(let v)? = body {return v}
+      if case .flowsReply(let v)? = _storage._body {return v}
       return NLFlowsReply()
     }
-    set {body = .flowsReply(newValue)}
+    set {_uniqueStorage()._body = .flowsReply(newValue)}
   }
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -550,6 +556,8 @@ public nonisolated struct NLToController: Sendable {
   }
 
   public init() {}
+
+  fileprivate var _storage = _StorageClass.defaultInstance
 }
 
 public nonisolated struct NLFromController: @unchecked Sendable {
@@ -1919,6 +1927,23 @@ public nonisolated struct NLDriftItem: Sendable {
     ]
 
   }
+
+  public init() {}
+}
+
+/// What stood in a node when the `exec` lines of its file had ended: it belongs to the node and is no excess. No message:
+/// a file of the run directory, for the agent's successors.
+public nonisolated struct NLBaseline: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// of table main, that no routing protocol made
+  public var routes: [NLPrefix] = []
+
+  public var addresses: [NLInterfaceAddresses] = []
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
 }
@@ -4872,6 +4897,12 @@ public nonisolated struct NLTrafficReply: Sendable {
   /// CLOCK_REALTIME of the first packet
   public var startedNs: UInt64 = 0
 
+  /// of the request
+  public var id: UInt64 = 0
+
+  /// an account so far, without intervals: pushed each second, as request 0
+  public var running: Bool = false
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
@@ -5207,256 +5238,294 @@ nonisolated extension NLToController: SwiftProtobuf.Message, SwiftProtobuf._Mess
   public static let protoMessageName: String = _protobuf_package + ".ToController"
   public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}request\0\u{1}hello\0\u{1}ack\0\u{1}sample\0\u{1}event\0\u{3}query_reply\0\u{3}machine_state\0\u{3}machine_reply\0\u{3}trace_reply\0\u{3}change_reply\0\u{1}drift\0\u{3}rate_reply\0\u{3}traffic_reply\0\u{3}flows_reply\0")
 
+  fileprivate class _StorageClass {
+    var _request: UInt64 = 0
+    var _body: NLToController.OneOf_Body?
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _request = source._request
+      _body = source._body
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
+
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
-    while let fieldNumber = try decoder.nextFieldNumber() {
-      // The use of inline closures is to circumvent an issue where the compiler
-      // allocates stack space for every case branch when no optimizations are
-      // enabled. https://github.com/apple/swift-protobuf/issues/1034
-      switch fieldNumber {
-      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.request) }()
-      case 2: try {
-        var v: NLHello?
-        var hadOneofValue = false
-        if let current = self.body {
-          hadOneofValue = true
-          if case .hello(let m) = current {v = m}
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularUInt64Field(value: &_storage._request) }()
+        case 2: try {
+          var v: NLHello?
+          var hadOneofValue = false
+          if let current = _storage._body {
+            hadOneofValue = true
+            if case .hello(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._body = .hello(v)
+          }
+        }()
+        case 3: try {
+          var v: NLAck?
+          var hadOneofValue = false
+          if let current = _storage._body {
+            hadOneofValue = true
+            if case .ack(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._body = .ack(v)
+          }
+        }()
+        case 4: try {
+          var v: NLSample?
+          var hadOneofValue = false
+          if let current = _storage._body {
+            hadOneofValue = true
+            if case .sample(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._body = .sample(v)
+          }
+        }()
+        case 5: try {
+          var v: NLEvent?
+          var hadOneofValue = false
+          if let current = _storage._body {
+            hadOneofValue = true
+            if case .event(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._body = .event(v)
+          }
+        }()
+        case 6: try {
+          var v: NLQueryReply?
+          var hadOneofValue = false
+          if let current = _storage._body {
+            hadOneofValue = true
+            if case .queryReply(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._body = .queryReply(v)
+          }
+        }()
+        case 7: try {
+          var v: NLMachineState?
+          var hadOneofValue = false
+          if let current = _storage._body {
+            hadOneofValue = true
+            if case .machineState(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._body = .machineState(v)
+          }
+        }()
+        case 8: try {
+          var v: NLMachineReply?
+          var hadOneofValue = false
+          if let current = _storage._body {
+            hadOneofValue = true
+            if case .machineReply(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._body = .machineReply(v)
+          }
+        }()
+        case 9: try {
+          var v: NLTraceReply?
+          var hadOneofValue = false
+          if let current = _storage._body {
+            hadOneofValue = true
+            if case .traceReply(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._body = .traceReply(v)
+          }
+        }()
+        case 10: try {
+          var v: NLChangeReply?
+          var hadOneofValue = false
+          if let current = _storage._body {
+            hadOneofValue = true
+            if case .changeReply(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._body = .changeReply(v)
+          }
+        }()
+        case 11: try {
+          var v: NLDriftReport?
+          var hadOneofValue = false
+          if let current = _storage._body {
+            hadOneofValue = true
+            if case .drift(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._body = .drift(v)
+          }
+        }()
+        case 12: try {
+          var v: NLRateReply?
+          var hadOneofValue = false
+          if let current = _storage._body {
+            hadOneofValue = true
+            if case .rateReply(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._body = .rateReply(v)
+          }
+        }()
+        case 13: try {
+          var v: NLTrafficReply?
+          var hadOneofValue = false
+          if let current = _storage._body {
+            hadOneofValue = true
+            if case .trafficReply(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._body = .trafficReply(v)
+          }
+        }()
+        case 14: try {
+          var v: NLFlowsReply?
+          var hadOneofValue = false
+          if let current = _storage._body {
+            hadOneofValue = true
+            if case .flowsReply(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._body = .flowsReply(v)
+          }
+        }()
+        default: break
         }
-        try decoder.decodeSingularMessageField(value: &v)
-        if let v = v {
-          if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.body = .hello(v)
-        }
-      }()
-      case 3: try {
-        var v: NLAck?
-        var hadOneofValue = false
-        if let current = self.body {
-          hadOneofValue = true
-          if case .ack(let m) = current {v = m}
-        }
-        try decoder.decodeSingularMessageField(value: &v)
-        if let v = v {
-          if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.body = .ack(v)
-        }
-      }()
-      case 4: try {
-        var v: NLSample?
-        var hadOneofValue = false
-        if let current = self.body {
-          hadOneofValue = true
-          if case .sample(let m) = current {v = m}
-        }
-        try decoder.decodeSingularMessageField(value: &v)
-        if let v = v {
-          if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.body = .sample(v)
-        }
-      }()
-      case 5: try {
-        var v: NLEvent?
-        var hadOneofValue = false
-        if let current = self.body {
-          hadOneofValue = true
-          if case .event(let m) = current {v = m}
-        }
-        try decoder.decodeSingularMessageField(value: &v)
-        if let v = v {
-          if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.body = .event(v)
-        }
-      }()
-      case 6: try {
-        var v: NLQueryReply?
-        var hadOneofValue = false
-        if let current = self.body {
-          hadOneofValue = true
-          if case .queryReply(let m) = current {v = m}
-        }
-        try decoder.decodeSingularMessageField(value: &v)
-        if let v = v {
-          if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.body = .queryReply(v)
-        }
-      }()
-      case 7: try {
-        var v: NLMachineState?
-        var hadOneofValue = false
-        if let current = self.body {
-          hadOneofValue = true
-          if case .machineState(let m) = current {v = m}
-        }
-        try decoder.decodeSingularMessageField(value: &v)
-        if let v = v {
-          if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.body = .machineState(v)
-        }
-      }()
-      case 8: try {
-        var v: NLMachineReply?
-        var hadOneofValue = false
-        if let current = self.body {
-          hadOneofValue = true
-          if case .machineReply(let m) = current {v = m}
-        }
-        try decoder.decodeSingularMessageField(value: &v)
-        if let v = v {
-          if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.body = .machineReply(v)
-        }
-      }()
-      case 9: try {
-        var v: NLTraceReply?
-        var hadOneofValue = false
-        if let current = self.body {
-          hadOneofValue = true
-          if case .traceReply(let m) = current {v = m}
-        }
-        try decoder.decodeSingularMessageField(value: &v)
-        if let v = v {
-          if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.body = .traceReply(v)
-        }
-      }()
-      case 10: try {
-        var v: NLChangeReply?
-        var hadOneofValue = false
-        if let current = self.body {
-          hadOneofValue = true
-          if case .changeReply(let m) = current {v = m}
-        }
-        try decoder.decodeSingularMessageField(value: &v)
-        if let v = v {
-          if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.body = .changeReply(v)
-        }
-      }()
-      case 11: try {
-        var v: NLDriftReport?
-        var hadOneofValue = false
-        if let current = self.body {
-          hadOneofValue = true
-          if case .drift(let m) = current {v = m}
-        }
-        try decoder.decodeSingularMessageField(value: &v)
-        if let v = v {
-          if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.body = .drift(v)
-        }
-      }()
-      case 12: try {
-        var v: NLRateReply?
-        var hadOneofValue = false
-        if let current = self.body {
-          hadOneofValue = true
-          if case .rateReply(let m) = current {v = m}
-        }
-        try decoder.decodeSingularMessageField(value: &v)
-        if let v = v {
-          if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.body = .rateReply(v)
-        }
-      }()
-      case 13: try {
-        var v: NLTrafficReply?
-        var hadOneofValue = false
-        if let current = self.body {
-          hadOneofValue = true
-          if case .trafficReply(let m) = current {v = m}
-        }
-        try decoder.decodeSingularMessageField(value: &v)
-        if let v = v {
-          if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.body = .trafficReply(v)
-        }
-      }()
-      case 14: try {
-        var v: NLFlowsReply?
-        var hadOneofValue = false
-        if let current = self.body {
-          hadOneofValue = true
-          if case .flowsReply(let m) = current {v = m}
-        }
-        try decoder.decodeSingularMessageField(value: &v)
-        if let v = v {
-          if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.body = .flowsReply(v)
-        }
-      }()
-      default: break
       }
     }
   }
 
   public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    // The use of inline closures is to circumvent an issue where the compiler
-    // allocates stack space for every if/case branch local when no optimizations
-    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
-    // https://github.com/apple/swift-protobuf/issues/1182
-    if self.request != 0 {
-      try visitor.visitSingularUInt64Field(value: self.request, fieldNumber: 1)
-    }
-    switch self.body {
-    case .hello?: try {
-      guard case .hello(let v)? = self.body else { preconditionFailure() }
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
-    }()
-    case .ack?: try {
-      guard case .ack(let v)? = self.body else { preconditionFailure() }
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
-    }()
-    case .sample?: try {
-      guard case .sample(let v)? = self.body else { preconditionFailure() }
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
-    }()
-    case .event?: try {
-      guard case .event(let v)? = self.body else { preconditionFailure() }
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
-    }()
-    case .queryReply?: try {
-      guard case .queryReply(let v)? = self.body else { preconditionFailure() }
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 6)
-    }()
-    case .machineState?: try {
-      guard case .machineState(let v)? = self.body else { preconditionFailure() }
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 7)
-    }()
-    case .machineReply?: try {
-      guard case .machineReply(let v)? = self.body else { preconditionFailure() }
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
-    }()
-    case .traceReply?: try {
-      guard case .traceReply(let v)? = self.body else { preconditionFailure() }
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 9)
-    }()
-    case .changeReply?: try {
-      guard case .changeReply(let v)? = self.body else { preconditionFailure() }
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 10)
-    }()
-    case .drift?: try {
-      guard case .drift(let v)? = self.body else { preconditionFailure() }
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 11)
-    }()
-    case .rateReply?: try {
-      guard case .rateReply(let v)? = self.body else { preconditionFailure() }
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 12)
-    }()
-    case .trafficReply?: try {
-      guard case .trafficReply(let v)? = self.body else { preconditionFailure() }
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 13)
-    }()
-    case .flowsReply?: try {
-      guard case .flowsReply(let v)? = self.body else { preconditionFailure() }
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 14)
-    }()
-    case nil: break
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every if/case branch local when no optimizations
+      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+      // https://github.com/apple/swift-protobuf/issues/1182
+      if _storage._request != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._request, fieldNumber: 1)
+      }
+      switch _storage._body {
+      case .hello?: try {
+        guard case .hello(let v)? = _storage._body else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+      }()
+      case .ack?: try {
+        guard case .ack(let v)? = _storage._body else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+      }()
+      case .sample?: try {
+        guard case .sample(let v)? = _storage._body else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+      }()
+      case .event?: try {
+        guard case .event(let v)? = _storage._body else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
+      }()
+      case .queryReply?: try {
+        guard case .queryReply(let v)? = _storage._body else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 6)
+      }()
+      case .machineState?: try {
+        guard case .machineState(let v)? = _storage._body else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 7)
+      }()
+      case .machineReply?: try {
+        guard case .machineReply(let v)? = _storage._body else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
+      }()
+      case .traceReply?: try {
+        guard case .traceReply(let v)? = _storage._body else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 9)
+      }()
+      case .changeReply?: try {
+        guard case .changeReply(let v)? = _storage._body else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 10)
+      }()
+      case .drift?: try {
+        guard case .drift(let v)? = _storage._body else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 11)
+      }()
+      case .rateReply?: try {
+        guard case .rateReply(let v)? = _storage._body else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 12)
+      }()
+      case .trafficReply?: try {
+        guard case .trafficReply(let v)? = _storage._body else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 13)
+      }()
+      case .flowsReply?: try {
+        guard case .flowsReply(let v)? = _storage._body else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 14)
+      }()
+      case nil: break
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   public static func ==(lhs: NLToController, rhs: NLToController) -> Bool {
-    if lhs.request != rhs.request {return false}
-    if lhs.body != rhs.body {return false}
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._request != rhs_storage._request {return false}
+        if _storage._body != rhs_storage._body {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -7531,6 +7600,41 @@ nonisolated extension NLDriftItem: SwiftProtobuf.Message, SwiftProtobuf._Message
 
 nonisolated extension NLDriftItem.Kind: SwiftProtobuf._ProtoNameProviding {
   public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0MISSING\0\u{1}CHANGED\0\u{1}EXCESS\0")
+}
+
+nonisolated extension NLBaseline: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".Baseline"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}routes\0\u{1}addresses\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.routes) }()
+      case 2: try { try decoder.decodeRepeatedMessageField(value: &self.addresses) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.routes.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.routes, fieldNumber: 1)
+    }
+    if !self.addresses.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.addresses, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: NLBaseline, rhs: NLBaseline) -> Bool {
+    if lhs.routes != rhs.routes {return false}
+    if lhs.addresses != rhs.addresses {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
 }
 
 nonisolated extension NLRepair: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
@@ -12724,7 +12828,7 @@ nonisolated extension NLStopTraffic: SwiftProtobuf.Message, SwiftProtobuf._Messa
 
 nonisolated extension NLTrafficReply: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".TrafficReply"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}error\0\u{1}reachable\0\u{3}packets_sent\0\u{3}packets_received\0\u{1}duplicates\0\u{1}reordered\0\u{1}bytes\0\u{1}seconds\0\u{3}delay_min_ms\0\u{3}delay_median_ms\0\u{3}delay_p99_ms\0\u{1}outages\0\u{1}intervals\0\u{3}started_ns\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}error\0\u{1}reachable\0\u{3}packets_sent\0\u{3}packets_received\0\u{1}duplicates\0\u{1}reordered\0\u{1}bytes\0\u{1}seconds\0\u{3}delay_min_ms\0\u{3}delay_median_ms\0\u{3}delay_p99_ms\0\u{1}outages\0\u{1}intervals\0\u{3}started_ns\0\u{1}id\0\u{1}running\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -12746,6 +12850,8 @@ nonisolated extension NLTrafficReply: SwiftProtobuf.Message, SwiftProtobuf._Mess
       case 12: try { try decoder.decodeRepeatedMessageField(value: &self.outages) }()
       case 13: try { try decoder.decodeRepeatedMessageField(value: &self.intervals) }()
       case 14: try { try decoder.decodeSingularUInt64Field(value: &self.startedNs) }()
+      case 15: try { try decoder.decodeSingularUInt64Field(value: &self.id) }()
+      case 16: try { try decoder.decodeSingularBoolField(value: &self.running) }()
       default: break
       }
     }
@@ -12794,6 +12900,12 @@ nonisolated extension NLTrafficReply: SwiftProtobuf.Message, SwiftProtobuf._Mess
     if self.startedNs != 0 {
       try visitor.visitSingularUInt64Field(value: self.startedNs, fieldNumber: 14)
     }
+    if self.id != 0 {
+      try visitor.visitSingularUInt64Field(value: self.id, fieldNumber: 15)
+    }
+    if self.running != false {
+      try visitor.visitSingularBoolField(value: self.running, fieldNumber: 16)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -12812,6 +12924,8 @@ nonisolated extension NLTrafficReply: SwiftProtobuf.Message, SwiftProtobuf._Mess
     if lhs.outages != rhs.outages {return false}
     if lhs.intervals != rhs.intervals {return false}
     if lhs.startedNs != rhs.startedNs {return false}
+    if lhs.id != rhs.id {return false}
+    if lhs.running != rhs.running {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -118,6 +118,7 @@ extension LabController {
     observeOutage()
     computeDesired()
     for name in agents.keys.sorted() { reconcile(name) }
+    repairWhatDrifted()
     tracker.hint()
     look()
   }

@@ -32,14 +32,14 @@ extension LabController {
     var author: String
     var wanted: LabIntent
     var plan: ChangePlan
-    /// Of the new version: those of an old one, and what comes over them.
+    /// Of the new version: those of an old one that it still needs, and what comes over them.
     var layers: [Int64]
     var adding: FileLayer?
+    /// Makes a version even where nothing differs.
+    var isRollback = false
     var confirmWithin: Int64?
     /// Nodes that are stopped are passed over: what they hold is gone, and they get what stands when they start.
     var passesStopped = false
-    /// Makes a version even where nothing differs.
-    var isRollback: Bool { adding == nil }
   }
 
   /// What a CHANGE would do. Throws `APIError`: `invalid-file` with every mistake.
@@ -60,10 +60,12 @@ extension LabController {
     defer { endChange() }
     let layer = FileLayer(file: request.file, text: request.text)
     let resolved = try await resolve(adding: layer)
+    // Of what was applied before, and of this one, only what still says something is kept and read again.
+    let kept = resolved.needed.filter { $0 < current.layers.count }.map { current.layers[$0] }
     let transition = Transition(
       change: "apply \(request.file)", author: author, wanted: resolved.intent,
-      plan: plan(to: resolved.intent, warnings: resolved.warnings), layers: current.layers, adding: layer,
-      confirmWithin: request.confirmWithinMs)
+      plan: plan(to: resolved.intent, warnings: resolved.warnings), layers: kept,
+      adding: resolved.needed.last == current.layers.count ? layer : nil, confirmWithin: request.confirmWithinMs)
     let done = try await carryOut(transition, dryRun: request.dryRun == true)
     if done { counters.applies += 1 }
     return result(of: transition, applied: done, began)
@@ -87,7 +89,7 @@ extension LabController {
     let transition = Transition(
       change: words + (because.map { " (\($0))" } ?? ""), author: author, wanted: resolved.intent,
       plan: plan(to: resolved.intent, warnings: resolved.warnings), layers: target.layers, adding: nil,
-      confirmWithin: nil, passesStopped: passesStopped)
+      isRollback: true, confirmWithin: nil, passesStopped: passesStopped)
     let done = try await carryOut(transition, dryRun: false)
     if done { counters.rollbacks += 1 }
     return result(of: transition, applied: done, began)
@@ -147,6 +149,7 @@ extension LabController {
     isHeld = false
     observeOutage()
     for name in agents.keys.sorted() { reconcile(name) }
+    forgetUnrepaired()
     repairWhatDrifted()
     look()
   }
@@ -156,6 +159,8 @@ extension LabController {
   struct Resolved: Sendable {
     var intent: LabIntent
     var warnings: [String]
+    /// Of the layers it was read from.
+    var needed: [Int]
   }
 
   private func resolve(adding layer: FileLayer) async throws -> Resolved {
@@ -166,7 +171,7 @@ extension LabController {
   /// Reading a large file takes its time; agents are heard meanwhile.
   private func resolve(_ layers: [FileLayer]) async throws -> Resolved {
     let directory = plan.baseDirectory
-    let parsed = await Task.detached { TopologyFile.parse(layers, baseDirectory: directory) }.value
+    let (parsed, needed) = await Task.detached { TopologyFile.read(layers, baseDirectory: directory) }.value
     let file = layers.last?.file ?? ""
     guard var wanted = parsed.value else {
       let errors = parsed.errors.map(\.description)
@@ -180,7 +185,7 @@ extension LabController {
         code: "invalid-file", message: "\(file) changes what a running lab keeps; nothing was touched",
         diagnostics: ["\(file):1:1: error: nodes, kinds, links, addresses and AS numbers stay as `up` made them"])
     }
-    return Resolved(intent: LabIntent(wanted), warnings: parsed.warnings.map(\.description))
+    return Resolved(intent: LabIntent(wanted), warnings: parsed.warnings.map(\.description), needed: needed)
   }
 
   private func plan(to wanted: LabIntent, warnings: [String]) -> ChangePlan {

@@ -53,7 +53,7 @@ extension LabController {
   func carryOut(_ transition: Transition, dryRun: Bool) async throws -> Bool {
     do {
       try refuseStopped(transition)
-      if !dryRun { try await startAgents(for: transition) }
+      try await startAgents(for: transition)
       isHeld = true
       let wanted = desiredNodes(of: transition.wanted)
       let participants = try participants(wanted, passesStopped: transition.passesStopped)
@@ -87,7 +87,8 @@ extension LabController {
     if !stopped.isEmpty { throw refuse(stopped.map { "\($0) is stopped" }) }
   }
 
-  /// Nodes that are to do something for the first time: netloom-machine starts their agents.
+  /// Nodes that are to do something for the first time: netloom-machine starts their agents. For a dry run too, as `drift`
+  /// does: nobody but an agent can ask a node's kernel, and an answer without asking all of them would be a guess.
   private func startAgents(for transition: Transition) async throws {
     let failures = await startAgents(on: transition.plan.nodes.map(\.node))
     if !failures.isEmpty { throw refuse(failures.values.sorted()) }
@@ -140,8 +141,7 @@ extension LabController {
     for (name, node) in wanted.sorted(by: { $0.key < $1.key }) {
       let changed = node.digests.filter { desired[name]?.digests[$0.key] != $0.value }
       if changed.isEmpty || (passesStopped && outage.nodes.contains(name)) { continue }
-      guard let agent = agents[name] else { continue }  // a dry run starts none
-      guard let connection = agent.connection else {
+      guard let agent = agents[name], let connection = agent.connection else {
         missing.append(outage.nodes.contains(name) ? "\(name) is stopped" : "\(name): its agent is not connected")
         continue
       }

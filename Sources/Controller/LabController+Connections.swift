@@ -26,13 +26,18 @@ extension LabController {
     guard let body = message.body else { return }
     if case .hello(let hello) = body { return greet(hello, id) }
     // A pushed sample carries request 0; an answer of any kind finishes what waits for it.
-    if message.request != 0, finish(message.request, .success(body)) { return }
+    if message.request != 0, pending[message.request] != nil {
+      if case .node(let name) = roles[id] { noteDrift(in: body, of: name) }
+      finish(message.request, .success(body))
+      return
+    }
     switch (roles[id], body) {
     case (.node(let name), .ack(let ack)): acknowledged(ack, by: name)
     case (.node(let name), .sample(let sample)): sampled(sample, by: name)
     case (.node(let name), .event(let event)): happened(event, at: name)
     case (.node(let name), .drift(let report)): drifted(report, on: name)
     case (.machine, .machineState(let state)): machineReported(state)
+    case (.probe, .trafficReply(let reply)) where reply.running: trafficGoesOn(reply)
     case (.machine, .event(let event)): record(event, from: "")
     default: break
     }

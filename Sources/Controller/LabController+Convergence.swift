@@ -146,7 +146,7 @@ extension LabController {
   }
 
   /// What an API request can wait for.
-  enum Wait: Hashable, Sendable { case convergence, progress, events, probe, agent }
+  enum Wait: Hashable, Sendable { case convergence, progress, events, probe, agent, traffic }
 
   func wait(for what: Wait, until deadline: Instant) async {
     nextWaiter += 1

@@ -19,11 +19,12 @@ extension LabController {
     let planes = nodes.allSatisfy { known[$0.name] != nil } ? [:] : intent.dataPlanes(agents: Set(agents.keys))
     var all: [String: DesiredNode] = [:]
     for node in nodes {
-      // Neither BGP nor the data plane depends on what is down.
+      // Neither BGP nor the rest of the data plane depends on what is down or impaired.
       var wanted =
         known[node.name]
         ?? DesiredNode(
           speaker: intent.speakerConfig(of: node.name), dataPlane: planes[node.name] ?? NLDataPlane())
+      wanted.set(intent.impairments(of: node, faults: state.faults.directions))
       // A stopped node has none for now: it gets what is due when it starts.
       if let own = routes[node.name] ?? desired[node.name]?.routes { wanted.set(own) }
       all[node.name] = wanted
@@ -48,6 +49,13 @@ extension LabController.DesiredNode {
     routes = NLRouteSet()
     digests = ["routes": SentResource.digest(routes), "data-plane": SentResource.digest(dataPlane.withoutPlaces)]
     if let speaker { digests["speaker"] = SentResource.digest(speaker.withoutPlaces) }
+  }
+
+  /// Links and the faults of links: the one part of the data plane that no change alters.
+  mutating func set(_ impairments: [NLImpairment]) {
+    guard impairments != dataPlane.impairments else { return }
+    dataPlane.impairments = impairments
+    digests["data-plane"] = SentResource.digest(dataPlane.withoutPlaces)
   }
 
   mutating func set(_ routes: NLRouteSet) {
@@ -86,6 +94,7 @@ extension NLDataPlane {
     for index in plane.markings.indices { plane.markings[index].origin.place = "" }
     for index in plane.paths.indices { plane.paths[index].origin.place = "" }
     for index in plane.zones.indices { plane.zones[index].origin.place = "" }
+    for index in plane.impairments.indices { plane.impairments[index].origin.place = "" }
     plane.sysctlOrigins = [:]
     return plane
   }

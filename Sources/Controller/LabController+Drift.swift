@@ -56,35 +56,67 @@ extension LabController {
       record(node: name, kind: "drift", subject: item.type, text: "\(item.kind.word): \(item.what)")
     }
     progressed()
-    if !report.items.isEmpty { repairWhatDrifted() }
+    repairWhatDrifted()
   }
 
-  /// `drift: repair` in the file.
+  /// What an agent answers is kept in the order of its stream: what it pushes afterwards is newer.
+  func noteDrift(in answer: NLToController.OneOf_Body, of name: String) {
+    switch answer {
+    case .drift(let report) where report.error.isEmpty: agents[name]?.drift = report
+    case .queryReply(let reply) where reply.hasDrift && reply.error.isEmpty && reply.drift.error.isEmpty:
+      agents[name]?.drift = reply.drift
+    default: break
+    }
+  }
+
+  /// `drift: repair` in the file. Agents tell each report once, so whatever keeps one from being repaired at once (a change
+  /// under way, adoption, another repair, a node that does not answer) comes back here when it is over.
   func repairWhatDrifted() {
     guard lab.repairsDrift, change == nil, !adopting else { return }
-    let drifted = agents.filter {
-      $0.value.connection != nil && $0.value.drift?.items.isEmpty == false && !$0.value.isRepairing
-    }
-    .keys.sorted()
-    for name in drifted {
-      agents[name]?.isRepairing = true
-      Task { await self.repairUnasked(name) }
+    for name in agents.keys.sorted() {
+      guard let agent = agents[name], let connection = agent.connection, agent.needsRepair else { continue }
+      agents[name]?.repair = .underWay
+      Task { await self.repairUnasked(name, connection) }
     }
   }
 
-  private func repairUnasked(_ name: String) async {
+  private func repairUnasked(_ name: String, _ connection: Connection.ID) async {
     let before = agents[name]?.drift?.items ?? []
     let answer = await askForRepair(of: [name])[name]
-    agents[name]?.isRepairing = false
+    // One that came back has told afresh what it finds.
+    guard agents[name]?.connection == connection else { return }
     switch answer {
     case .success(let report):
+      agents[name]?.failedRepairs = 0
+      agents[name]?.repair = .done(leaving: report.items)
       let left = Set(report.items)
       tell(repaired: before.filter { !left.contains($0) }.map { DriftEntry(node: name, $0) })
       for item in report.items {
         record(node: name, kind: "error", subject: "drift", text: "not repaired: \(item.kind.word) \(item.what)")
       }
-    case .failure(let error): record(node: name, kind: "error", subject: "drift", text: error.message)
-    case nil: break
+      repairWhatDrifted()
+    case .failure(let error):
+      record(node: name, kind: "error", subject: "drift", text: "not repaired: \(error.message)")
+      repairAgain(name, connection)
+    case nil: agents[name]?.repair = .idle
+    }
+  }
+
+  /// After 1 s, 2 s, 4 s, … a minute: a node that is busy or stuck is not asked without pause.
+  private func repairAgain(_ name: String, _ connection: Connection.ID) {
+    let failures = agents[name]?.failedRepairs ?? 0
+    agents[name]?.failedRepairs = failures + 1
+    schedule(in: .seconds(failures < 6 ? 1 << Int64(failures) : 60)) { controller in
+      guard controller.agents[name]?.connection == connection else { return }
+      controller.agents[name]?.repair = .idle
+      controller.repairWhatDrifted()
+    }
+  }
+
+  /// What could not be repaired may be possible now.
+  func forgetUnrepaired() {
+    for name in agents.keys {
+      if case .done = agents[name]?.repair { agents[name]?.repair = .idle }
     }
   }
 
@@ -112,10 +144,7 @@ extension LabController {
     await withTaskGroup(of: (String, Result<NLDriftReport, APIError>).self) { group in
       for name in names { group.addTask { (name, await self.report(of: name, message)) } }
       var reports: Reports = [:]
-      for await (name, report) in group {
-        reports[name] = report
-        if case .success(let fresh) = report { agents[name]?.drift = fresh }
-      }
+      for await (name, report) in group { reports[name] = report }
       return reports
     }
   }

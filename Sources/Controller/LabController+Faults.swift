@@ -12,15 +12,27 @@ extension LabController {
   /// Throws `APIError`: `invalid` for words and names that do not fit, `conflict` for what the machine refuses.
   public func fault(_ command: FaultCommand) async throws {
     switch command.kind {
-    case "link-down": try await setLink(link(of: command), up: false)
-    case "link-up": try await setLink(link(of: command), up: true)
+    case "link-down":
+      let index = try link(of: command)
+      await endFlap(index)
+      try await setLink(index, up: false)
+    case "link-up":
+      let index = try link(of: command)
+      await endFlap(index)
+      try await setLink(index, up: true)
+    case "flap": try await flap(command)
+    case "loss", "rate", "delay", "jitter": try await impair(command)
+    case "partition": try await partition(command)
     case "kill": try await power(node(of: command), on: false)
     case "start": try await power(node(of: command), on: true)
     case "kill-speaker": try await killSpeaker(node(of: command))
     case "reset-session": try await resetSession(command.targets)
     case "kill-controller": killSelfSoon()
     default:
-      let known = ["link-down", "link-up", "kill", "start", "kill-speaker", "kill-controller", "reset-session"]
+      let known = [
+        "link-down", "link-up", "flap", "loss", "delay", "jitter", "rate", "kill", "start", "kill-speaker",
+        "kill-controller", "reset-session", "partition",
+      ]
       let hint = nearestName(to: command.kind, in: known).map { "; did you mean \($0)?" } ?? ""
       throw APIError(
         code: "invalid", message: "no fault \(command.kind)\(hint) (known: \(known.joined(separator: ", ")))")
@@ -31,7 +43,7 @@ extension LabController {
   /// Undoes every fault that stands: nodes first, so that their links can come up.
   public func mend() async throws {
     for name in state.faults.killedNodes.sorted() { try await power(find(name), on: true) }
-    for index in state.faults.downLinks.sorted() { try await setLink(index, up: true) }
+    try await mendLinks()
   }
 
   public func exec(_ command: ExecCommand, in name: String) async throws -> ExecResult {
@@ -53,7 +65,7 @@ extension LabController {
 
   // MARK: links
 
-  private func link(of command: FaultCommand) throws -> Int {
+  func link(of command: FaultCommand) throws -> Int {
     guard let first = command.targets.first, command.targets.count <= 2 else {
       throw APIError(code: "invalid", message: "\(command.kind) takes the two ends of a link, NODE:IFACE")
     }
@@ -70,7 +82,7 @@ extension LabController {
     return index
   }
 
-  private func setLink(_ index: Int, up: Bool) async throws {
+  func setLink(_ index: Int, up: Bool) async throws {
     let link = lab.links[index]
     for end in [link.a, link.b] {
       var admin = NLLinkAdmin()

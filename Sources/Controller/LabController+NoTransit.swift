@@ -75,7 +75,7 @@ extension LabController {
     return found.filter(\.best) + found.filter { !$0.best }
   }
 
-  private func wholeTable(of node: String) async throws -> [BGPRoute] {
+  func wholeTable(of node: String) async throws -> [BGPRoute] {
     var routes: [BGPRoute] = []
     while true {
       let page = try await bgp(

@@ -6,7 +6,8 @@ public import NorthboundAPI
 
 /// Flows that are measured: how fast, and translated to what.
 extension LabController {
-  private static let longestRate: Int64 = 3_600_000
+  /// Milliseconds; what netloom-probe takes.
+  private static let longestRate: Int64 = 600_000
 
   /// Throws `APIError`, like `trace`.
   public func rate(_ query: RateQuery) async throws -> RateResult {

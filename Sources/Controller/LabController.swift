@@ -53,12 +53,15 @@ public actor LabController {
   var nextRequest: UInt64 = 0
   var pending: [UInt64: PendingRequest] = [:]
   var nextCapture = 0
+  var traffic = TrafficBook()
 
   var state: ControllerState
   var stateSaveScheduled = false
   /// Waiting until every link was seen once; see the essay.
   var adopting: Bool
   var outage: Outage
+  /// Links that go up and down by themselves, by index.
+  var flaps: [Int: Task<Void, Never>] = [:]
   /// Link ends seen down, "up" ones are absent: node -> interfaces.
   var downEnds: [String: Set<String>] = [:]
   var desired: [String: DesiredNode] = [:]
@@ -182,8 +185,21 @@ extension LabController {
     var sample: NLSample?
     /// The newest that was pushed or asked for.
     var drift: NLDriftReport?
-    /// A repair that the file asks for is under way.
-    var isRepairing = false
+    /// Of a repair that the file asks for.
+    var repair = Repair.idle
+    /// One after the other.
+    var failedRepairs = 0
+
+    enum Repair: Equatable, Sendable {
+      case idle, underWay
+      /// What is left is beyond it, as long as it is the same.
+      case done(leaving: [NLDriftItem])
+    }
+
+    var needsRepair: Bool {
+      guard let items = drift?.items, !items.isEmpty else { return false }
+      return repair == .idle || (repair != .underWay && repair != .done(leaving: items))
+    }
   }
 
   struct MachineRecord: Sendable {

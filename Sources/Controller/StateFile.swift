@@ -1,5 +1,6 @@
 internal import ControlProtocol
 internal import Foundation
+internal import Intent
 internal import SwiftProtobuf
 
 /// What a restarted controller must know beyond the topology (`controller.state`): which versions the nodes hold, so
@@ -47,6 +48,6 @@ struct FaultLedger: Codable, Sendable, Equatable {
   /// Index of the link in the topology.
   var downLinks: Set<Int> = []
   var killedNodes: Set<String> = []
-
-  var isEmpty: Bool { downLinks.isEmpty && killedNodes.isEmpty }
+  /// By the end that sends, `NODE:IFACE`.
+  var directions: [String: DirectionFault] = [:]
 }

@@ -38,7 +38,13 @@ extension NLPathReport {
     TracedPath(
       path: path, hops: hops.map(\.traced),
       paths: paths.map { TracedAlternative(path: $0.path, packets: $0.packets) }, packets: packets, lost: lost,
-      lastSeen: lastSeen.nonEmpty)
+      lastSeen: lastSeen.nonEmpty, drops: drops.map(\.traced))
+  }
+}
+
+extension NLDrop {
+  var traced: TracedDrop {
+    TracedDrop(node: node, interface: interface, sent: sent, packets: packets, reason: reason, detail: detail)
   }
 }
 

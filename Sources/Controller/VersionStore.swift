@@ -1,7 +1,7 @@
 // The versions of a lab (`state.db` in the run directory): what each was made of, and which one stands.
 //
-// A version is a list of layers, the topology file first and the CHANGEs over it in order; a rollback is a new version
-// with an old list. A version is `prepared` while the nodes commit it, and exactly one is `current`: the step from one
+// A version is a list of layers, the topology file first and over it, in order, the CHANGEs of which something is left; a
+// rollback is a new version with an old list. A version is `prepared` while the nodes commit it, and exactly one is `current`: the step from one
 // to the next is a single transaction, so that whoever reads the file after a crash at any time finds one whole
 // version. One that is found `prepared` was interrupted and never stood.
 //

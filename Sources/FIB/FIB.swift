@@ -248,11 +248,54 @@ extension FIB {
     resolveAll()
   }
 
-  /// A route of ours was deleted, or replaced, by somebody: it is written again.
-  public func routeLost(_ prefix: IPPrefix) {
+  /// Whether a route of table main stands under our protocol, or where one of ours would: then somebody who writes or
+  /// deletes it means `routesLost`.
+  public func claims(_ route: Route) -> Bool {
+    route.table == .main && (route.protocol == routeProtocol || route.metric == metric(of: route.destination.family))
+  }
+
+  /// Somebody deleted routes of ours, or wrote others under our protocol or in our place: ours are written again, and
+  /// what stands under our protocol without being ours is deleted.
+  public func routesLost(_ routes: some Sequence<Route>) {
+    for route in routes {
+      restore(route.destination)
+      // One that names our own object is ours: whoever replaces an object makes the kernel announce all of its routes.
+      guard route.protocol == routeProtocol, !stale.contains(route.destination), !isOurs(route) else { continue }
+      round.strangers.append(route)
+    }
+    commit(version: nil)
+  }
+
+  /// The route of a prefix may be gone: it is written again.
+  public func routesLost(_ prefixes: some Sequence<IPPrefix>) {
+    for prefix in prefixes { restore(prefix) }
+    commit(version: nil)
+  }
+
+  /// Nobody knows what was written or deleted: every route is compared with the kernel's.
+  public func verifyRoutes() {
+    do throws(KernelError) {
+      let standing = try questions.routes(.init(protocol: routeProtocol))
+      let right = Set(standing.filter(isOurs).map(\.destination))
+      var lost: [IPPrefix] = []
+      table.forEach { prefix, slot in
+        if objects.id(slot) != nil, !right.contains(prefix) { lost.append(prefix) }
+      }
+      routesLost(lost)
+      routesLost(standing.filter { !isOurs($0) })
+    } catch {
+      onEvent(Event(subject: "", text: error.description))
+    }
+  }
+
+  private func restore(_ prefix: IPPrefix) {
     guard let slot = table[prefix], let id = objects.id(slot) else { return }
     round.routes.append(Round.RouteWrite(prefix: prefix, nexthop: id))
-    commit(version: nil)
+  }
+
+  private func isOurs(_ route: Route) -> Bool {
+    guard let id = route.nexthop, let slot = table[route.destination] else { return false }
+    return objects.id(slot) == id && route.metric == metric(of: route.destination.family)
   }
 
   private func resolveAll() {

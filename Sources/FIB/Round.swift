@@ -17,6 +17,9 @@ struct Round: Sendable {
     var isNew: Bool
   }
 
+  /// Others' routes in our place or under our protocol. They go first: IPv6 takes a route by its metric and protocol,
+  /// whatever its next hop (ip6_route_del of net/ipv6/route.c), and ours is written after them.
+  var strangers: [Route] = []
   var nexthops: [NexthopWrite] = []
   var routes: [RouteWrite] = []
   var unused: [NexthopID] = []
@@ -25,10 +28,10 @@ struct Round: Sendable {
   /// Replaces objects that many routes name: without `nexthop_compat_mode` 0 the kernel announces each route.
   var movesManyRoutes = false
 
-  var isEmpty: Bool { nexthops.isEmpty && routes.isEmpty && unused.isEmpty }
+  var isEmpty: Bool { count == 0 }
 
   /// Requests it makes.
-  var count: Int { nexthops.count + routes.count + unused.count }
+  var count: Int { strangers.count + nexthops.count + routes.count + unused.count }
 }
 
 /// What the kernel made of a round.
@@ -50,6 +53,7 @@ extension Round {
   func write(to socket: NetlinkSocket, as protocol: RouteProtocol) -> RoundResult {
     var result = RoundResult(version: version, requests: count)
     var batch = MessageBatch(capacity: min(1 << 20, 256 + routes.count * 56 + nexthops.count * 64))
+    for stranger in strangers { batch.deleteRoute(stranger) }
     for write in nexthops { batch.setNexthop(write.nexthop, create: write.isNew) }
     for route in routes {
       let metric = metric(of: route.prefix.family)
@@ -69,7 +73,8 @@ extension Round {
   }
 
   private func note(_ refusal: KernelError, in result: inout RoundResult) {
-    guard let place = refusal.message else { return }
+    // A stranger that is not there any more is as wanted.
+    guard let place = refusal.message.map({ $0 - strangers.count }), place >= 0 else { return }
     if place < nexthops.count {
       result.refusedNexthops.append((nexthops[place].nexthop.id, refusal))
     } else if place < nexthops.count + routes.count {

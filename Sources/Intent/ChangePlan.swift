@@ -23,12 +23,13 @@ extension LabIntent {
   /// What differs on each node between this lab and the `wanted` one, in the order of the topology; nodes where nothing
   /// does are left out. Both have the same nodes and links: a change cannot touch those.
   public func changes(to wanted: LabIntent) -> [(node: String, changes: [PlannedChange])] {
-    zip(lab.nodes, wanted.lab.nodes).compactMap { old, new in
+    let (paths, wantedPaths) = (pathOrigins, wanted.pathOrigins)
+    return zip(lab.nodes, wanted.lab.nodes).compactMap { old, new in
       var comparison = Comparison()
       comparison.compare("nat", old.functions.nat.map(\.origin), new.functions.nat.map(\.origin))
       comparison.compare("filter", old.functions.filter.map(\.origin), new.functions.filter.map(\.origin))
       comparison.compare("qos", old.functions.qos.flatMap(\.origins), new.functions.qos.flatMap(\.origins))
-      comparison.compare("path", old.functions.paths.map(\.origin), new.functions.paths.map(\.origin))
+      comparison.compare("path", paths[old.name] ?? [], wantedPaths[new.name] ?? [])
       comparison.compare("flowspec", old.functions.flowSpecs.map(\.origin), new.functions.flowSpecs.map(\.origin))
       comparison.compare("routes", named: routes(old), routes(new))
       comparison.compare("networks", named: networks(old), networks(new))
@@ -38,6 +39,21 @@ extension LabIntent {
       comparison.compare("policies", named: policies(before), policies(after))
       return comparison.changes.isEmpty ? nil : (new.name, comparison.changes)
     }
+  }
+
+  /// By node: a path is also a matter of the nodes it passes, which get rules and tables of their own for it.
+  private var pathOrigins: [String: [RuleOrigin]] {
+    var origins: [String: [RuleOrigin]] = [:]
+    for node in lab.nodes {
+      for rule in node.functions.paths {
+        for (place, name) in rule.steered(from: node.name).enumerated() {
+          var origin = rule.origin
+          if place > 0 { origin.text += " (a path of \(node.name))" }
+          origins[name, default: []].append(origin)
+        }
+      }
+    }
+    return origins
   }
 
   private func routes(_ node: ResolvedNode) -> [(String, String)] {
@@ -79,13 +95,10 @@ private struct Comparison {
 
   /// Lists whose order counts.
   mutating func compare(_ section: String, _ old: [RuleOrigin], _ new: [RuleOrigin]) {
-    for change in new.map(\.text).difference(from: old.map(\.text)) {
-      switch change {
-      case .insert(let offset, let text, _):
-        changes.append(
-          PlannedChange(action: .add, section: section, what: text, place: new[offset].place.description))
-      case .remove(_, let text, _): changes.append(PlannedChange(action: .remove, section: section, what: text))
-      }
+    let common = CommonSubsequence(of: old.map(\.text), new.map(\.text))
+    changes += common.removed.map { PlannedChange(action: .remove, section: section, what: old[$0].text) }
+    changes += common.inserted.map { place in
+      PlannedChange(action: .add, section: section, what: new[place].text, place: new[place].place.description)
     }
   }
 

@@ -72,9 +72,8 @@ extension LabIntent {
   /// One policy route on the node itself, and one on every node of `via` but the last, there only for what comes in from
   /// the node before: an explicit path takes no other traffic of those nodes along.
   private func addPath(_ rule: PathRule, from node: ResolvedNode, to planes: inout [String: NLDataPlane]) {
-    var place = node.name
     var arrivals: [String] = []
-    for hop in rule.via {
+    for (place, hop) in zip(rule.steered(from: node.name), rule.via) {
       var route = NLPolicyRoute()
       route.origin = NLOrigin(rule.origin)
       route.match = NLPacketMatch(rule.match)
@@ -83,7 +82,6 @@ extension LabIntent {
       route.nextHops = hop.links.flatMap { link in link.gateways.map { pathHop($0, link) } }
       route.exceptIn = hop.links.map(\.interface)
       planes[place]?.paths.append(route)
-      place = hop.node
       arrivals = hop.links.map(\.farInterface)
     }
   }
@@ -95,6 +93,11 @@ extension LabIntent {
     hop.weight = link.weight
     return hop
   }
+}
+
+extension PathRule {
+  /// The nodes that send on by it: the one it was written for, and every one of `via` but the last.
+  func steered(from node: String) -> [String] { [node] + via.dropLast().map(\.node) }
 }
 
 /// `congestion:` of a node as Topology keeps it.

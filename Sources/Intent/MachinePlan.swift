@@ -32,7 +32,8 @@ public func machinePlan(of lab: ResolvedLab, in context: PlanContext) -> NLMachi
   plan.lab = lab.name
   plan.baseDirectory = lab.baseDirectory
   // Where the file itself has rules for packets, every node is observed and may be changed from the start.
-  let isManaged = lab.nodes.contains { !$0.functions.isEmpty }
+  let isManaged =
+    lab.nodes.contains { !$0.functions.isEmpty } || lab.links.contains { $0.impairment?.needsAgents == true }
   plan.nodes = lab.nodes.map { nodePlan($0, isManaged: isManaged) }
   plan.links = lab.links.map(linkPlan)
   plan.needs = lab.nodes.flatMap(kernelNeeds)
@@ -111,6 +112,13 @@ private func linkPlan(_ link: ResolvedLink) -> NLLinkPlan {
   plan.b = linkEnd(link.b)
   plan.mtu = UInt32(link.mtu)
   plan.permanentNeighbors = link.permanentNeighbors
+  if let impairment = link.impairment, impairment.canDelay {
+    // Present also where both are 0: a fault may raise them.
+    var delay = NLLinkDelay()
+    delay.delayUs = impairment.delayMicroseconds
+    delay.jitterUs = impairment.jitterMicroseconds
+    plan.delay = delay
+  }
   return plan
 }
 

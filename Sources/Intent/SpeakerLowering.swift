@@ -80,10 +80,11 @@ private func standaloneNeighbor(_ written: SpeakerNeighbor) -> NLNeighbor {
   return neighbor
 }
 
-/// Only what a neighbor names: a policy costs its readers nothing where it is not used.
+/// Only what a neighbor names: a policy costs its readers nothing where it is not used. By name: their order in the file
+/// says nothing, and is another one when a CHANGE that came in between is left out.
 private func policies(_ all: [Policy], usedBy neighbors: [NLNeighbor]) -> [NLPolicy] {
   let used = Set(neighbors.flatMap { [$0.importPolicy, $0.exportPolicy] })
-  return all.filter { used.contains($0.name) }.map(NLPolicy.init)
+  return all.filter { used.contains($0.name) }.sorted { $0.name < $1.name }.map(NLPolicy.init)
 }
 
 extension NLNeighbor {

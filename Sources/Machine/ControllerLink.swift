@@ -119,6 +119,8 @@ final class ControllerLink {
       case .startAgent(let order): machine.startAgent(of: try node(order.node))
       case .stop: machine.stop()
       case .run(let order): return try run(order, request)
+      case .setLinkDelay(let order):
+        return try machine.setDelay(order) { [weak self] in self?.reply(request, NLMachineReply()) }
       case nil: throw BuildError("an order that this version does not know")
       }
     } catch {

@@ -6,6 +6,7 @@ import EventLoop
 import FoundationEssentials
 import NetTypes
 import Netlink
+import Relay
 import SwiftProtobuf
 
 final class LabMachine {
@@ -19,6 +20,8 @@ final class LabMachine {
   private(set) var routes: [String: AgentlessRoutes] = [:]
   private let controller: Supervisor
   private let probe: Supervisor
+  /// nil: no link declares a delay.
+  private let delayed: DelayedLinks?
   private let link: ControllerLink
   private let exec: ExecServer
   private(set) var isBuilt = false
@@ -30,6 +33,7 @@ final class LabMachine {
     self.rootless = rootless
     self.ready = ready
     network = try NetworkBuilder(lab.plan)
+    delayed = try DelayedLinks(lab, network)
     controller = Supervisor(lab, node: "", name: "controller") { _ in
       var argv = [lab.program("netloom-controller"), "--run", lab.directory.path]
       if lab.published.api >= 0 { argv += ["--api-listen", "\(lab.published.api)"] }
@@ -67,8 +71,9 @@ final class LabMachine {
       node.startPause()
     }
     steps.done("pauses")
-    try network.makeLinks(built)
+    try network.makeLinks(built, relays: delayed?.namespace)
     steps.done("links")
+    try startRelays(&steps)
     try installRoutes(built)
     steps.done("routes")
     for node in nodes where node.plan.agent { node.startAgent() }
@@ -81,6 +86,14 @@ final class LabMachine {
     MachineLog.note("built \(nodes.count) nodes, \(network.links.count) links in \(steps)")
     lab.changed()
     lab.loop.enqueue { [unowned self] in startRest() }
+  }
+
+  /// Before anything speaks: a session that opens at once must find its link passing packets.
+  private func startRelays(_ steps: inout StepClock) throws(BuildError) {
+    guard let delayed else { return }
+    try delayed.start()
+    delayed.watch(nodes)
+    steps.done("relays")
   }
 
   private func installRoutes(_ built: [BuiltNamespace]) throws(BuildError) {
@@ -146,6 +159,7 @@ final class LabMachine {
     for node in nodes where node.askToEnd() { waiting = true }
     controller.release()
     probe.release()
+    for relay in delayed?.supervisors ?? [] { relay.release() }
     guard waiting else { return finish() }
     let deadline = EventLoop.clock() + 100_000_000
     var timer: LoopTimer?
@@ -167,7 +181,7 @@ final class LabMachine {
     state.built = isBuilt
     state.execDone = isBuilt && nodes.allSatisfy(\.execDone)
     state.error = nodes.lazy.compactMap(\.failure).first ?? ""
-    state.processes = [controller, probe].filter { $0.pid > 0 || $0.restarts > 0 }.map(\.state)
+    state.processes = labProcesses.filter { $0.pid > 0 || $0.restarts > 0 }.map(\.state)
     for node in nodes {
       var entry = NLNodeState()
       entry.name = node.name
@@ -179,6 +193,9 @@ final class LabMachine {
     }
     return state
   }
+
+  /// What belongs to no node.
+  private var labProcesses: [Supervisor] { [controller, probe] + (delayed?.supervisors ?? []) }
 
   private func linkStates(_ node: Node, _ keeper: AgentlessRoutes) -> [NLAgentlessLink] {
     network.ends[node.place].map { end in
@@ -219,7 +236,7 @@ final class LabMachine {
 
   /// Sends a signal to one supervised process; false when there is none of that name.
   func signal(node: String, process: String, _ number: Int32) -> Bool {
-    let candidates = node.isEmpty ? [controller, probe] : byName[node]?.supervisors ?? []
+    let candidates = node.isEmpty ? labProcesses : byName[node]?.supervisors ?? []
     guard let found = candidates.first(where: { $0.name == process && $0.pid > 0 }) else { return false }
     found.signal(number)
     return true
@@ -245,7 +262,18 @@ final class LabMachine {
       if up { network.addNeighbours(end, &batch) }
     }
     try socket.commit(&batch)
+    // The far end loses or gets its carrier before the order is answered.
+    delayed?.reread(node)
     if up { try routes[node.name]?.install(socket) }
+  }
+
+  /// Changes the delay of a link that declares one. Packets under way keep their time.
+  func setDelay(_ order: NLSetLinkDelay, done: @escaping () -> Void) throws(BuildError) {
+    let number = Int(order.link)
+    guard let delayed else { throw network.declaresNoDelay(number) }
+    try delayed.set(
+      link: number, aToB: order.hasAToB ? LinkDelay(order.aToB) : nil,
+      bToA: order.hasBToA ? LinkDelay(order.bToA) : nil, done: done)
   }
 
   /// The node loses its links first: its neighbours are to see a dead node, not a polite farewell.

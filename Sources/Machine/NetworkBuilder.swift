@@ -1,7 +1,8 @@
 // From the plan to namespaces, links and addresses, with as few requests to the kernel as possible:
 //
 //   1. one thread: for each node unshare, descriptor, netlink socket, sysctls, TCP 179
-//   2. for each node one datagram: the veth pairs that it is the first end of (both ends placed by descriptor), bridge
+//   2. for each node one datagram: the veth pairs that it is the first end of (both ends placed by descriptor), bridge;
+//      for a link that declares a delay two pairs, see DelayedLinks
 //   3. for each node one datagram: lo, and for each interface master, up, addresses, permanent neighbours
 //
 // Step 3 comes after all of step 2 because an interface can only go up once its peer stands. Nothing waits for
@@ -12,6 +13,7 @@ import ControlProtocol
 import EventLoop
 import NetTypes
 import Netlink
+import Relay
 
 /// A node's namespace while it is being built.
 struct BuiltNamespace {
@@ -90,11 +92,18 @@ struct NetworkBuilder {
   }
 
   /// Steps 2 and 3.
-  func makeLinks(_ built: [BuiltNamespace]) throws(BuildError) {
+  /// - Parameter relays: where the far ends of links that declare a delay stand.
+  func makeLinks(_ built: [BuiltNamespace], relays: Namespace?) throws(BuildError) {
     for (place, node) in nodes.enumerated() {
       var batch = MessageBatch(capacity: 8192)
       if node.kind == "switch" { try addBridge(place, to: &batch) }
-      for end in ends[place] where end.isA { addPair(links[end.link], built, to: &batch) }
+      for end in ends[place] where end.isA {
+        if let relays, links[end.link].delay != nil {
+          try addDelayedPairs(end.link, built, relays, to: &batch)
+        } else {
+          addPair(links[end.link], built, to: &batch)
+        }
+      }
       try commit(&batch, built[place].socket, node.name)
     }
     for (place, node) in nodes.enumerated() {
@@ -133,6 +142,19 @@ struct NetworkBuilder {
     let near = VethEnd(link.a.name, index: link.a.index, mac: link.a.mac)
     let far = VethEnd(link.b.name, in: built[link.b.node].namespace, index: link.b.index, mac: link.b.mac)
     batch.addVethPair(near, far, mtu: link.mtu)
+  }
+
+  /// Each end is paired with one in the relays' namespace.
+  private func addDelayedPairs(
+    _ number: Int, _ built: [BuiltNamespace], _ relays: Namespace, to batch: inout MessageBatch
+  ) throws(BuildError) {
+    let (link, far) = (links[number], RelayedLink(self, number))
+    for (end, letter, index) in [(link.a, "a", far.a), (link.b, "b", far.b)] {
+      guard let name = InterfaceName("l\(number)\(letter)") else { throw BuildError("too many links: \(number)") }
+      batch.addVethPair(
+        VethEnd(end.name, in: built[end.node].namespace, index: end.index, mac: end.mac),
+        VethEnd(name, in: relays, index: InterfaceIndex(rawValue: index)), mtu: link.mtu)
+    }
   }
 
   func own(_ end: (link: Int, isA: Bool)) -> PlannedEnd { end.isA ? links[end.link].a : links[end.link].b }

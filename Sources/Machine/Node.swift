@@ -114,12 +114,29 @@ final class Node {
   /// Daemons at once, `exec`, and after that the servers.
   func startUserProcesses() {
     if plan.hasDaemon { startDaemon() }
-    guard !plan.exec.isEmpty else { return startServers() }
+    guard !plan.exec.isEmpty else {
+      endSetUp()
+      return startServers()
+    }
     exec = ExecLines(lab, self) { [unowned self] failure in
+      endSetUp()
       if let failure { fail(failure) } else { startServers() }
       lab.changed()
     }
     exec?.start()
+  }
+
+  /// What stands now belongs to the node: the agent, or one that is started later, is told by a mark in the run
+  /// directory. The signal says no more than that it may be there, and is ignored by a process that does not know it.
+  private func endSetUp() {
+    do throws(SystemError) {
+      try makeDirectory(lab.directory.path + "/nodes", mode: 0o755)
+      try makeDirectory(lab.directory.node(name), mode: 0o755)
+      try SmallFile.write(lab.directory.setUpMark(name), "")
+    } catch {
+      return MachineLog.warning("\(name): the end of its set-up cannot be told: \(error)")
+    }
+    if let agent, agent.pid > 0 { agent.signal(SIGURG) }
   }
 
   private func startServers() {
@@ -241,6 +258,7 @@ final class Node {
     exec = nil
     for supervisor in supervisors { supervisor.release() }
     for pid in Self.processes(in: namespace.inode) { kill(pid, SIGKILL) }
+    for path in [lab.directory.setUpMark(name), lab.directory.baseline(name)] { _ = unlink(path) }
     (agent, supervisors) = (nil, [])
     failure = nil
     lab.changed()

@@ -2,6 +2,7 @@ import ControlProtocol
 import FoundationEssentials
 import NetTypes
 import Netlink
+import Relay
 
 /// One end of a link with everything parsed, and what it must know of the far one.
 struct PlannedEnd {
@@ -18,12 +19,15 @@ struct PlannedLink {
   let b: PlannedEnd
   let mtu: UInt32
   let permanentNeighbours: Bool
+  /// Of each direction; nil: a veth pair and nothing more.
+  let delay: LinkDelay?
 
   init(_ link: NLLinkPlan, nodes: [String: Int]) throws(BuildError) {
     a = try PlannedEnd(link.a, nodes)
     b = try PlannedEnd(link.b, nodes)
     mtu = link.mtu == 0 ? 1500 : link.mtu
     permanentNeighbours = link.permanentNeighbors
+    delay = link.hasDelay ? LinkDelay(link.delay) : nil
   }
 }
 

@@ -35,6 +35,9 @@ package struct MessageType: Hashable, Sendable {
   static let newClass = MessageType(RTM_NEWTCLASS)
   static let deleteClass = MessageType(RTM_DELTCLASS)
   static let getClass = MessageType(RTM_GETTCLASS)
+  static let newFilter = MessageType(RTM_NEWTFILTER)
+  static let deleteFilter = MessageType(RTM_DELTFILTER)
+  static let getFilter = MessageType(RTM_GETTFILTER)
 
   private static let names: [MessageType: String] = [
     .error: "NLMSG_ERROR", .done: "NLMSG_DONE", .overrun: "NLMSG_OVERRUN",
@@ -46,6 +49,7 @@ package struct MessageType: Hashable, Sendable {
     .newNexthop: "RTM_NEWNEXTHOP", .deleteNexthop: "RTM_DELNEXTHOP", .getNexthop: "RTM_GETNEXTHOP",
     .newQdisc: "RTM_NEWQDISC", .deleteQdisc: "RTM_DELQDISC", .getQdisc: "RTM_GETQDISC",
     .newClass: "RTM_NEWTCLASS", .deleteClass: "RTM_DELTCLASS", .getClass: "RTM_GETTCLASS",
+    .newFilter: "RTM_NEWTFILTER", .deleteFilter: "RTM_DELTFILTER", .getFilter: "RTM_GETTFILTER",
   ]
 }
 

@@ -22,6 +22,9 @@ public enum KernelEvent: Hashable, Sendable {
   case qdiscRemoved(Qdisc)
   case trafficClass(TrafficClass)
   case trafficClassRemoved(TrafficClass)
+  /// New or changed.
+  case filter(TrafficFilter)
+  case filterRemoved(TrafficFilter)
   case rule(Rule)
   case ruleRemoved(Rule)
 }
@@ -37,7 +40,7 @@ public final class Monitor {
     public static let addresses = Subject(rawValue: 2)
     public static let routes = Subject(rawValue: 4)
     public static let nexthops = Subject(rawValue: 8)
-    /// Qdiscs and classes.
+    /// Qdiscs, classes and filters.
     public static let traffic = Subject(rawValue: 16)
     /// Of policy routing.
     public static let rules = Subject(rawValue: 32)
@@ -135,6 +138,8 @@ extension KernelEvent {
       case .deleteQdisc: Qdisc(message).map(KernelEvent.qdiscRemoved)
       case .newClass: TrafficClass(message).map(KernelEvent.trafficClass)
       case .deleteClass: TrafficClass(message).map(KernelEvent.trafficClassRemoved)
+      case .newFilter: TrafficFilter(message).map(KernelEvent.filter)
+      case .deleteFilter: TrafficFilter(message).map(KernelEvent.filterRemoved)
       case .newRule: Rule(message).map(KernelEvent.rule)
       case .deleteRule: Rule(message).map(KernelEvent.ruleRemoved)
       default: nil

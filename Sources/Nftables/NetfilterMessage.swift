@@ -28,6 +28,10 @@ struct TableOperation: Hashable, Sendable {
   static let newElements = TableOperation(NFT_MSG_NEWSETELEM)
   static let getElements = TableOperation(NFT_MSG_GETSETELEM)
   static let deleteElements = TableOperation(NFT_MSG_DELSETELEM)
+  static let getObject = TableOperation(NFT_MSG_GETOBJ)
+  static let deleteObject = TableOperation(NFT_MSG_DELOBJ)
+  static let getFlowtable = TableOperation(NFT_MSG_GETFLOWTABLE)
+  static let deleteFlowtable = TableOperation(NFT_MSG_DELFLOWTABLE)
   static let newGeneration = TableOperation(NFT_MSG_NEWGEN)
   static let getGeneration = TableOperation(NFT_MSG_GETGEN)
 
@@ -36,6 +40,7 @@ struct TableOperation: Hashable, Sendable {
     .getChain: "GETCHAIN", .deleteChain: "DELCHAIN", .newRule: "NEWRULE", .getRule: "GETRULE",
     .deleteRule: "DELRULE", .newSet: "NEWSET", .getSet: "GETSET", .deleteSet: "DELSET",
     .newElements: "NEWSETELEM", .getElements: "GETSETELEM", .deleteElements: "DELSETELEM",
+    .getObject: "GETOBJ", .deleteObject: "DELOBJ", .getFlowtable: "GETFLOWTABLE", .deleteFlowtable: "DELFLOWTABLE",
     .newGeneration: "NEWGEN", .getGeneration: "GETGEN",
   ]
 

@@ -8,11 +8,22 @@ extension NftablesSocket {
   private static let readingAttempts = 16
 
   /// Every table of the namespace.
-  public func tables() throws(KernelError) -> [TableID] {
+  public func tables() throws(KernelError) -> [TableID] { try flaggedTables().map(\.id) }
+
+  private func flaggedTables() throws(KernelError) -> [(id: TableID, flags: TableFlags)] {
     try list(.getTable, .any) { message in
       guard let header = message.header(as: nfgenmsg.self) else { return nil }
-      let name = message.attributes(after: nfgenmsg.self).first { $0.type == AttributeType(NFTA_TABLE_NAME) }
-      return name.map { TableID(TableFamily(rawValue: header.nfgen_family), $0.string) }
+      var name: String?
+      var flags: UInt32 = 0
+      for attribute in message.attributes(after: nfgenmsg.self) {
+        switch attribute.type {
+        case AttributeType(NFTA_TABLE_NAME): name = attribute.string
+        case AttributeType(NFTA_TABLE_FLAGS): flags = attribute.network() ?? 0
+        default: break
+        }
+      }
+      let family = TableFamily(rawValue: header.nfgen_family)
+      return name.map { (TableID(family, $0), TableFlags(rawValue: flags)) }
     }
   }
 
@@ -22,9 +33,9 @@ extension NftablesSocket {
       let generation = try generation()
       var standing = StandingRuleset(generation: generation, tables: [], foreign: [])
       do throws(KernelError) {
-        for table in try tables() {
+        for (table, flags) in try flaggedTables() {
           if wanted.contains(table) {
-            standing.tables.append(try read(table))
+            standing.tables.append(try read(table, flags))
           } else {
             standing.foreign.append(table)
           }
@@ -37,7 +48,7 @@ extension NftablesSocket {
     throw KernelError(number: EINTR, call: "nftables read", subject: "the tables kept changing")
   }
 
-  private func read(_ table: TableID) throws(KernelError) -> StandingTable {
+  private func read(_ table: TableID, _ flags: TableFlags) throws(KernelError) -> StandingTable {
     var named: [NamedSet] = []
     var anonymous: [String: SetContents] = [:]
     for set in try sets(of: table) {
@@ -54,7 +65,38 @@ extension NftablesSocket {
     for (chain, rule) in try rules(of: table, anonymous) {
       if let place = places[chain] { chains[place].rules.append(rule) }
     }
-    return StandingTable(id: table, sets: named, chains: chains)
+    return StandingTable(
+      id: table, flags: flags, objects: try objects(of: table), flowtables: try flowtables(of: table), sets: named,
+      chains: chains)
+  }
+
+  private func objects(of table: TableID) throws(KernelError) -> [StandingObject] {
+    try list(.getObject, table.family, { $0.put(AttributeType(NFTA_OBJ_TABLE), table.name) }) { message in
+      var object = StandingObject(type: 0, name: "")
+      for attribute in message.attributes(after: nfgenmsg.self) {
+        switch attribute.type {
+        case AttributeType(NFTA_OBJ_TABLE): guard attribute.string == table.name else { return nil }
+        case AttributeType(NFTA_OBJ_NAME): object.name = attribute.string
+        case AttributeType(NFTA_OBJ_TYPE): object.type = attribute.network() ?? 0
+        default: break
+        }
+      }
+      return object
+    }
+  }
+
+  private func flowtables(of table: TableID) throws(KernelError) -> [String] {
+    try list(.getFlowtable, table.family, { $0.put(AttributeType(NFTA_FLOWTABLE_TABLE), table.name) }) { message in
+      var (place, name): (String?, String?)
+      for attribute in message.attributes(after: nfgenmsg.self) {
+        switch attribute.type {
+        case AttributeType(NFTA_FLOWTABLE_TABLE): place = attribute.string
+        case AttributeType(NFTA_FLOWTABLE_NAME): name = attribute.string
+        default: break
+        }
+      }
+      return place == table.name ? name : nil
+    }
   }
 
   private func sets(of table: TableID) throws(KernelError) -> [StandingSet] {

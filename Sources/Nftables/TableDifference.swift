@@ -17,10 +17,17 @@ struct TableDifference {
   private(set) var newSets: [NamedSet] = []
   private(set) var goneChains: [(name: String, hasRules: Bool)] = []
   private(set) var newChains: [Chain] = []
+  /// Nothing like them is ever wanted.
+  let goneObjects: [StandingObject]
+  let goneFlowtables: [String]
+  /// Its flags are to be these.
+  let flags: TableFlags?
 
   /// - Parameter keepsOrder: see `Transaction.init(from:to:keepingOrder:)`.
   init(from standing: StandingTable, to desired: Table, keepsOrder: Bool) {
     table = standing.id
+    (goneObjects, goneFlowtables) = (standing.objects, standing.flowtables)
+    flags = standing.flags.contains(.dormant) ? standing.flags.subtracting(.dormant) : nil
     let chains = Dictionary(standing.chains.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
     let sets = Dictionary(standing.sets.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
     var stayingChains: Set<String> = []

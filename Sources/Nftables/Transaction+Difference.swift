@@ -9,6 +9,8 @@ extension Transaction {
   /// Elements of sets and maps come and go one by one. What cannot be changed in place is made anew: a chain of another
   /// hook or priority, a set of another shape, and with them the rules that refer to them.
   ///
+  /// A dormant table is awake afterwards, and its objects and flowtables are gone.
+  ///
   /// Everything is removed before anything is added, in the order in which things refer to each other. Chains and sets
   /// that come back are listed behind those that stayed: the kernel keeps them in order of their making.
   ///
@@ -48,6 +50,8 @@ extension Transaction {
     }
     for set in difference.goneSets { deleteSet(set, in: table) }
     for chain in difference.goneChains { delete(ChainID(table, chain.name)) }
+    for object in difference.goneObjects { delete(object, from: table) }
+    for flowtable in difference.goneFlowtables { deleteFlowtable(flowtable, from: table) }
   }
 
   private mutating func add(_ difference: TableDifference) {
@@ -68,5 +72,6 @@ extension Transaction {
         }
       }
     }
+    if let flags = difference.flags { setFlags(flags, of: table) }
   }
 }

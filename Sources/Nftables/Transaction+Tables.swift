@@ -27,6 +27,32 @@ extension Transaction {
     }
   }
 
+  /// Owner and persistence cannot be changed; a table that is not dormant any more has its chains registered, those among
+  /// them that this transaction adds. Must be the last that is said of it: the kernel takes no base chain after it
+  /// (nf_tables_addchain of net/netfilter/nf_tables_api.c).
+  public mutating func setFlags(_ flags: TableFlags, of table: TableID) {
+    append(.newTable, [], table.family, about: .table(table)) { batch in
+      batch.put(AttributeType(NFTA_TABLE_NAME), table.name)
+      batch.put(network: flags.rawValue, AttributeType(NFTA_TABLE_FLAGS))
+    }
+  }
+
+  /// Refused while rules or elements refer to it (EBUSY).
+  public mutating func delete(_ object: StandingObject, from table: TableID) {
+    append(.deleteObject, [], table.family, about: .object(table, object.name)) { batch in
+      batch.put(AttributeType(NFTA_OBJ_TABLE), table.name)
+      batch.put(AttributeType(NFTA_OBJ_NAME), object.name)
+      batch.put(network: object.type, AttributeType(NFTA_OBJ_TYPE))
+    }
+  }
+
+  public mutating func deleteFlowtable(_ name: String, from table: TableID) {
+    append(.deleteFlowtable, [], table.family, about: .object(table, name)) { batch in
+      batch.put(AttributeType(NFTA_FLOWTABLE_TABLE), table.name)
+      batch.put(AttributeType(NFTA_FLOWTABLE_NAME), name)
+    }
+  }
+
   /// The chain without its rules: they may refer to chains and sets that are yet to be added.
   public mutating func add(_ chain: Chain, to table: TableID) {
     append(.newChain, [.create, .exclusive], table.family, about: .chain(ChainID(table, chain.name))) { batch in

@@ -16,6 +16,7 @@ public struct Transaction: ~Copyable {
     case table(TableID)
     case chain(ChainID)
     case set(TableID, String)
+    case object(TableID, String)
     /// - Parameter index: place of the rule among those that this transaction adds to the chain.
     case rule(ChainID, index: Int, comment: String)
     case deletedRule(ChainID, RuleHandle?)
@@ -115,6 +116,7 @@ extension Transaction.Subject: CustomStringConvertible {
     case .table(let table): "table \(table)"
     case .chain(let chain): "chain \(chain)"
     case .set(let table, let name): "set \(table) \(name)"
+    case .object(let table, let name): "object \(table) \(name)"
     case .rule(let chain, let index, let comment):
       "rule \(index) of chain \(chain)" + (comment.isEmpty ? "" : " \"\(comment)\"")
     case .deletedRule(let chain, let handle?): "rule with handle \(handle.rawValue) of chain \(chain)"

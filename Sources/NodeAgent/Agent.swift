@@ -16,7 +16,7 @@
 
 internal import BGPSpeaker
 internal import CLinux
-internal import ControlProtocol
+public import ControlProtocol
 public import EventLoop
 import Glibc
 public import Netlink
@@ -44,16 +44,17 @@ public final class Agent {
   ///   - name: of the node.
   ///   - listeners: open listening sockets for the speaker.
   ///   - namespace: nil: the process stands in the node's namespace. Tests pass one.
-  ///   - setUpTime: how long routes and addresses that somebody adds by hand belong to the node.
+  ///   - runDirectory: of the lab: says when the node's set-up is over. nil: it is over.
   public init(
     loop: EventLoop, controllerSocket: String, name: String, listeners: [Int32] = [], log: Log = Log(),
-    namespace: Namespace? = nil, setUpTime: Duration = .seconds(3)
+    namespace: Namespace? = nil, runDirectory: RunDirectory? = nil
   ) throws {
     self.loop = loop
     self.name = name
     self.log = log
     node = try Node(
-      loop: loop, log: log, namespace: namespace, listeners: listeners, dataPlane: true, setUpTime: setUpTime)
+      loop: loop, log: log, namespace: namespace, listeners: listeners, dataPlane: true,
+      setUp: runDirectory.map { SetUpRecord($0, node: name) })
     connection = ControllerConnection(loop, path: controllerSocket, log: log)
     var now = timespec()
     clock_gettime(CLOCK_REALTIME, &now)
@@ -68,6 +69,9 @@ public final class Agent {
 
   /// Connects, now or as soon as there is a controller.
   public func start() { connection.connect() }
+
+  /// The node's `exec` lines may have ended: the run directory says whether they have.
+  public func setUpMayBeOver() { node.driftWatch.setUpMayBeOver() }
 
   /// Ends the sessions with Cease and calls `done` when that is written.
   public func stop(done: @escaping () -> Void) { node.stop(reason: "", done: done) }
@@ -104,7 +108,8 @@ extension Agent {
     case .speakerCommand(let command): run(command, envelope.request)
     case .change(let change): take(change, envelope.request)
     case .repair: reply(envelope.request) { $0.drift = node.repair() }
-    case .welcome, .machineCommand, .traceRequest, .rateRequest, nil: break
+    case .welcome, .machineCommand, .traceRequest, .rateRequest, .trafficRequest, .stopTraffic, .flowsRequest, nil:
+      break
     }
   }
 

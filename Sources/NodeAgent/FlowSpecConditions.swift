@@ -88,8 +88,7 @@ enum FlowSpecConditions {
   ) -> [[Match]] {
     guard !ranges.isEmpty else { return [] }
     switch type {
-    case .port:
-      return [eitherPort(ranges)]
+    case .port: return eitherPort(ranges)
     case .destinationPort: return [Field.port(at: 2).matches(ranges)]
     case .sourcePort: return [Field.port(at: 0).matches(ranges)]
     case .icmpType: return [Field(.transportHeader, 0, 1, 0xFF).matches(ranges)]
@@ -107,27 +106,13 @@ enum FlowSpecConditions {
     }
   }
 
-  /// The source port is meant, or it is not and the destination port is: one look-up of both, so that there is one way.
-  private static func eitherPort(_ ranges: [ClosedRange<UInt64>]) -> [Match] {
-    let all = [UInt64(0)...0xFFFF]
-    let other = Field.complement(ranges, 0xFFFF)
-    guard !other.isEmpty else { return [] }
-    let pairs = ranges.map { ($0, all[0]) } + other.flatMap { source in ranges.map { (source, $0) } }
-    let elements = pairs.map { source, destination in
-      SetElement(
-        SetKey(
-          Datum.concatenation([Field.port(source.lowerBound), Field.port(destination.lowerBound)]),
-          through: Datum.concatenation([Field.port(source.upperBound), Field.port(destination.upperBound)])))
-    }
-    let set = SetContents(SetShape([.port, .port], isInterval: true), elements)
-    let second = Register.first.advanced(by: 2)
-    return [
-      .expressions([
-        .payload(Nftables.Expression.Payload(.transportHeader, at: 0, 2)),
-        .payload(Nftables.Expression.Payload(.transportHeader, at: 2, 2, .load(into: second))),
-        .lookup(Nftables.Expression.Lookup(.inline(set))),
-      ])
-    ]
+  /// The source port is meant, or it is not and the destination port is. Two ways: one look-up of both ports would need
+  /// an element for each pair of ranges, and a rule of 4,000 octets, which any neighbor may send, has 1,300 of them.
+  private static func eitherPort(_ ranges: [ClosedRange<UInt64>]) -> [[Match]] {
+    let (source, destination) = (Field.port(at: 0), Field.port(at: 2))
+    let others = Field.complement(ranges, 0xFFFF)
+    guard !others.isEmpty else { return [[]] }
+    return [source.matches(ranges), source.matches(others) + destination.matches(ranges)]
   }
 
   /// Of the whole packet. IPv6 writes it without its header of 40 octets.
@@ -264,8 +249,6 @@ private struct Field {
       [payload] + (mask.map { [.bitwise(Nftables.Expression.Bitwise(mask: $0))] } ?? []), octets, largest,
       .integer(octets), shift: shift)
   }
-
-  static func port(_ value: UInt64) -> [UInt8] { Datum.port(UInt16(clamping: value)) }
 
   static func port(at offset: UInt32) -> Field {
     Field(

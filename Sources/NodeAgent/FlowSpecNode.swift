@@ -15,6 +15,8 @@ struct FlowRedirects {
   private(set) var ways: [IPAddress: FlowRedirect] = [:]
   /// Rules that are active and not obeyed, and why.
   var refused: [FlowRule: String] = [:]
+  /// What was wanted when the kernel refused some of it.
+  var refusedWish: FlowSpecContents?
 
   /// - Parameter hops: that lead to an address now; nil: none do.
   mutating func resolve(_ addresses: Set<IPAddress>, _ hops: (IPAddress) throws(KernelError) -> [Route.Hop]?)
@@ -46,13 +48,19 @@ extension Node {
       report("error", "flowspec", error.description)
     }
     let ways = flowRedirects.ways
-    let compiled = FlowSpecRules(active) { ways[$0].map { RouteMark.redirect($0.number) } }
-    flowRedirects.refused = compiled.refused
-    do throws(Refusal) {
-      try setFlowSpecs(FlowSpecContents(compiled, Set(ways.values)))
-    } catch {
-      report("error", "flowspec", error.description)
+    let compile = { (active: [ActiveFlowRule]) in
+      FlowSpecRules(active) { ways[$0].map { RouteMark.redirect($0.number) } }
     }
+    // What the kernel has refused once it refuses again: routes change more often than rules.
+    let wanted = FlowSpecContents(compile(active), Set(ways.values))
+    guard wanted != flowRedirects.refusedWish else { return }
+    let standing = dataPlane?.flowSpecs ?? FlowSpecContents()
+    let outcome = FlowSpecOutcome(active, standing, compile) { (rules) throws(Refusal) in
+      try setFlowSpecs(FlowSpecContents(rules, Set(ways.values)))
+    }
+    flowRedirects.refused = outcome.refused
+    flowRedirects.refusedWish = outcome.isFinal ? wanted : nil
+    for event in outcome.events { report("error", "flowspec", event) }
   }
 
   /// Routes changed: what is redirected goes where they lead now.

@@ -40,12 +40,25 @@ struct FlowSpecRules: Sendable, Equatable {
     }
   }
 
+  /// Elements of sets that the rules may need together. Neighbors decide how many rules there are and how long each
+  /// one's lists, and all of them are one transaction.
+  static let mostElements = 50_000
+  private var elementCount = 0
+
   private mutating func add(_ active: ActiveFlowRule, _ steps: [[Action]]) {
     let ways = FlowSpecConditions.ways(active.rule)
     guard !ways.isEmpty else {
       refused[active.rule] = "no packet matches it"
       return
     }
+    // Where there are several steps and ways, the rules that match are one a way.
+    let times = ways.count == 1 ? steps.count : 1
+    let elements = times * ways.reduce(0) { sum, way in sum + Nftables.Rule(way, []).elementCount }
+    guard elementCount + elements <= Self.mostElements else {
+      refused[active.rule] = "its lists are too long: all rules together may have \(Self.mostElements) ranges of values"
+      return
+    }
+    elementCount += elements
     let name = Self.name(active.rule)
     let comment = "\(name) \(active.rule)"
     // Each rule of nftables has a bucket of its own: several ways to match share that of a chain.
@@ -74,17 +87,32 @@ struct FlowSpecRules: Sendable, Equatable {
     var hash: UInt64 = 0xCBF2_9CE4_8422_2325
     for octet in [rule.family == .ipv4 ? 4 : 6] + rule.octets { hash = (hash ^ UInt64(octet)) &* 0x100_0000_01B3 }
     let digits = String(hash, radix: 16)
-    return "flow-" + String(repeating: "0", count: 16 - digits.count) + digits
+    return namePrefix + String(repeating: "0", count: 16 - digits.count) + digits
   }
+
+  static let namePrefix = "flow-"
+
+  /// Whose rule of nftables it is.
+  static func name(_ comment: String) -> String { String(comment.prefix { $0 != " " }) }
 
   /// What the rule has counted, from the rules that stand in the kernel.
   static func counter(of rule: FlowRule, in standing: some Sequence<Nftables.Rule>) -> Nftables.Expression.Counter {
     let name = name(rule)
-    return standing.filter { $0.comment.prefix { $0 != " " } == name }.compactMap(\.counter).reduce(
+    return standing.filter { Self.name($0.comment) == name }.compactMap(\.counter).reduce(
       into: Nftables.Expression.Counter()
     ) {
       $0.packets += $1.packets
       $0.bytes += $1.bytes
+    }
+  }
+}
+
+extension Nftables.Rule {
+  /// Of the sets that it brings along.
+  fileprivate var elementCount: Int {
+    expressions.reduce(0) { sum, expression in
+      guard case .lookup(let lookup) = expression, case .inline(let contents) = lookup.set else { return sum }
+      return sum + contents.elements.count
     }
   }
 }

@@ -22,8 +22,10 @@ final class KernelView {
     var transitions: [(link: Link, canCarry: Bool)] = []
     /// Routes, addresses or links changed: `readRoutes` is due.
     var mustReadRoutes = false
-    /// Routes of ours under `bgp` that somebody else deleted.
-    var lostPrefixes: [IPPrefix] = []
+    /// Routes that the FIB claims and somebody else deleted.
+    var lostRoutes: [Route] = []
+    /// Those that somebody else wrote.
+    var strangeRoutes: [Route] = []
     var lostNexthops: [NexthopID] = []
     /// How many events there were that routing depends on.
     var events = 0
@@ -45,6 +47,8 @@ final class KernelView {
   private(set) var routes: [Route] = []
   /// Whose route changes matter; nil: everybody's but BGP's. A daemon beside us may load a full table.
   var watched: Set<RouteProtocol>?
+  /// Which routes are the FIB's business, whoever writes them; nil: there is no FIB.
+  var claims: ((Route) -> Bool)?
 
   init(in namespace: Namespace? = nil) throws(KernelError) {
     if let namespace { socket = try NetlinkSocket(in: namespace) } else { socket = try NetlinkSocket() }
@@ -111,7 +115,7 @@ final class KernelView {
 
   private func take(_ event: KernelEvent, _ changes: inout Changes) {
     switch event {
-    case .qdisc, .qdiscRemoved, .trafficClass, .trafficClassRemoved, .rule, .ruleRemoved:
+    case .qdisc, .qdiscRemoved, .trafficClass, .trafficClassRemoved, .filter, .filterRemoved, .rule, .ruleRemoved:
       changes.mayHaveDrifted = true
       return
     case .address, .addressRemoved: changes.mayHaveDrifted = true
@@ -132,13 +136,14 @@ final class KernelView {
       changes.mustReadAddresses = true
       changes.mustReadRoutes = true
     case .route(let route):
+      if claims?(route) == true { changes.strangeRoutes.append(route) }
       note(route, &changes)
     case .routeRemoved(let route):
-      if route.protocol == .bgp, route.table == .main { changes.lostPrefixes.append(route.destination) }
+      if claims?(route) == true { changes.lostRoutes.append(route) }
       note(route, &changes)
     case .nexthop: break
     case .nexthopRemoved(let nexthop): changes.lostNexthops.append(nexthop.id)
-    case .qdisc, .qdiscRemoved, .trafficClass, .trafficClassRemoved, .rule, .ruleRemoved: break
+    case .qdisc, .qdiscRemoved, .trafficClass, .trafficClassRemoved, .filter, .filterRemoved, .rule, .ruleRemoved: break
     }
   }
 

@@ -47,6 +47,8 @@ final class Node {
   private(set) var kernelActivity: UInt64 = 0
   private(set) var isDraining = false
   private var refusedRoutes: Set<String> = []
+  /// The FIB is about to put routes back where others' were read.
+  private var mustReadAgain = false
   /// Where flow rules redirect to, and what of them is not obeyed.
   var flowRedirects = FlowRedirects()
 
@@ -60,11 +62,11 @@ final class Node {
   /// - Parameters:
   ///   - namespace: nil: the process stands in it. Tests pass one.
   ///   - kernel: false: no netlink at all.
-  ///   - setUpTime: see `Agent.init`.
+  ///   - setUp: see `Agent.init`.
   ///   - dataPlane: the base table stands from now on, and the node's data plane is this process's.
   init(
     loop: EventLoop, log: Log, namespace: Namespace? = nil, listeners: [Int32] = [], kernel: Bool = true,
-    dataPlane wantsDataPlane: Bool = false, setUpTime: Duration = .seconds(3)
+    dataPlane wantsDataPlane: Bool = false, setUp: SetUpRecord? = nil
   ) throws {
     self.loop = loop
     self.log = log
@@ -72,15 +74,15 @@ final class Node {
     self.listeners = listeners
     guard kernel else { return }
     let view = try KernelView(in: namespace)
-    view.watched = [.kernel, .static, .netloomIGP]  // until there is a speaker
+    view.watched = [.kernel, .boot, .static, .netloomIGP]  // until there is a speaker
     reconciler.ownsIGP = false
     self.view = view
     try loop.register(view.monitorDescriptor, .read) { [weak self] _ in self?.kernelChanged() }
-    if wantsDataPlane { try startDataPlane(view, setUpTime) }
+    if wantsDataPlane { try startDataPlane(view, setUp) }
   }
 
   /// A kernel without nftables still routes; what it cannot do is refused when it is asked for.
-  private func startDataPlane(_ view: KernelView, _ setUpTime: Duration) throws {
+  private func startDataPlane(_ view: KernelView, _ setUp: SetUpRecord?) throws {
     do {
       let dataPlane = try DataPlane(view, in: namespace)
       try dataPlane.standUp()
@@ -91,9 +93,7 @@ final class Node {
     }
     guard let dataPlane else { return }
     try loop.register(dataPlane.monitorDescriptor, .read) { [weak self] _ in self?.tablesChanged() }
-    let (seconds, rest) = setUpTime.components
-    driftWatch.start(
-      setUpTime: EventLoop.milliseconds(UInt64(clamping: seconds * 1000 + rest / 1_000_000_000_000_000)))
+    driftWatch.start(setUp)
   }
 
   func report(_ kind: String, _ subject: String, _ text: String) {
@@ -165,6 +165,7 @@ extension Node {
       throw KernelError(number: error.code, call: error.call)
     }
     self.fib = fib
+    view?.claims = { [unowned fib] in fib.claims($0) }
     if !found.isEmpty { log.info("fib: routes of an earlier process stay until the neighbors have spoken") }
     return found.reduce(into: []) { $0.insert(FamilySet(Family($1))) }
   }
@@ -230,10 +231,16 @@ extension Node {
       fib?.linkLost(link.index)
       speaker?.linkDown(link.name)
     }
+    // First, so that what is read next does not hold what gives way.
+    if !changes.strangeRoutes.isEmpty, let fib {
+      fib.routesLost(changes.strangeRoutes)
+      mustReadAgain = !fib.isIdle
+    }
     if changes.mustReadRoutes { readRoutes() }
-    for prefix in changes.lostPrefixes { fib?.routeLost(prefix) }
+    if !changes.lostRoutes.isEmpty { fib?.routesLost(changes.lostRoutes.map(\.destination)) }
     for nexthop in changes.lostNexthops { fib?.nexthopLost(nexthop) }
-    if !changes.transitions.isEmpty { fib?.verify() }
+    if !changes.transitions.isEmpty || changes.missedSome { fib?.verify() }
+    if changes.missedSome { fib?.verifyRoutes() }
     if !changes.transitions.isEmpty || changes.missedSome { linksChanged() }
     if changes.mayHaveDrifted || changes.mustReadRoutes { driftWatch.look() }
     for (link, canCarry) in changes.transitions where canCarry && !link.isLoopback { speaker?.linkUp(link.name) }
@@ -318,6 +325,11 @@ extension Node {
 
   private func fibAdvanced() {
     fib?.collect()
+    if mustReadAgain, fib?.isIdle == true {
+      mustReadAgain = false
+      readRoutes()
+      driftWatch.look()
+    }
     if fib?.backlog == 0 { redirectsMayHaveMoved() }
     if isDraining { drain() }
     onChange(false)

@@ -36,7 +36,7 @@ public enum NodeProgram {
         case "--run", "--node", "--listen", "--standalone", "--serve", "--room", "--publish":
           guard let value = rest.popFirst() else { return nil }
           values[word] = value
-        case "--restarted": break  // the kernel's routes say so themselves
+        case "--restarted": break  // the kernel's routes and the run directory say so themselves
         case "--":
           reload = Array(rest)
           rest = []
@@ -86,17 +86,19 @@ public enum NodeProgram {
     }
     do {
       let loop = try EventLoop()
-      let (stop, reload) = try start(arguments, loop, log)
+      let program = try start(arguments, loop, log)
       var isStopping = false
-      try loop.onSignals([SIGTERM, SIGINT, SIGHUP]) { signal in
-        if signal == SIGHUP { return reload() }
+      try loop.onSignals([SIGTERM, SIGINT, SIGHUP, SIGURG]) { signal in
+        if signal == SIGHUP { return program.reload() }
+        if signal == SIGURG { return program.setUpMayBeOver() }
         guard !isStopping else { return loop.stop() }
         isStopping = true
         log.info("told to end")
         // A neighbor that takes nothing any more must not keep us.
         loop.after(EventLoop.milliseconds(2000)) { loop.stop() }
-        stop { loop.stop() }
+        program.stop { loop.stop() }
       }
+      program.setUpMayBeOver()  // if the signal came before it was taken
       try loop.run()
       return 0
     } catch {
@@ -108,24 +110,29 @@ public enum NodeProgram {
   /// Ends the process at once, without running what other threads still need.
   public static func exit(_ status: Int32) -> Never { _exit(status) }
 
-  private static func start(
-    _ arguments: Arguments, _ loop: EventLoop, _ log: Log
-  ) throws -> (stop: (@escaping () -> Void) -> Void, reload: () -> Void) {
+  /// What a signal asks of the program that runs.
+  private struct Running {
+    var stop: (@escaping () -> Void) -> Void
+    var reload: () -> Void = {}
+    var setUpMayBeOver: () -> Void = {}
+  }
+
+  private static func start(_ arguments: Arguments, _ loop: EventLoop, _ log: Log) throws -> Running {
     switch arguments.mode {
     case .lab(let directory, let node):
+      let run = RunDirectory(path: directory)
       let agent = try Agent(
-        loop: loop, controllerSocket: RunDirectory(path: directory).controllerSocket, name: node,
-        listeners: arguments.listeners,
-        log: log)
+        loop: loop, controllerSocket: run.controllerSocket, name: node, listeners: arguments.listeners, log: log,
+        runDirectory: run)
       agent.start()
-      return ({ agent.stop(done: $0) }, {})
+      return Running(stop: { agent.stop(done: $0) }, setUpMayBeOver: { agent.setUpMayBeOver() })
     case .standalone(let file, let reloadCommand):
       let speaker = try Standalone(
         loop: loop, log: log, path: file, reloadCommand: reloadCommand, listeners: arguments.listeners)
-      return ({ speaker.stop(done: $0) }, { speaker.reload() })
+      return Running(stop: { speaker.stop(done: $0) }, reload: { speaker.reload() })
     case .publish(let ports):
       let relay = try PublishRelay(loop, log, ports)
-      return ({ done in withExtendedLifetime(relay) { done() } }, {})
+      return Running(stop: { done in withExtendedLifetime(relay) { done() } })
     case .serve: throw Refusal("--serve", "not as an agent")
     }
   }

@@ -20,30 +20,75 @@ final class PublishRelay {
 
   private let loop: EventLoop
   private let log: Log
+  private let most: Int
   private var connections: [ObjectIdentifier: RelayedConnection] = [:]
+  /// Listeners that are not asked at present.
+  private var paused: [Port] = []
+  private lazy var retry = LoopTimer(loop) { [weak self] in self?.resume() }
+
+  /// Connections handed on at one time: each has two descriptors, of the 1024 that a process usually may have.
+  static let mostConnections = 480
+  private static let patience = EventLoop.milliseconds(1000)
 
   /// Accepts on every listener from the loop's next step on.
-  init(_ loop: EventLoop, _ log: Log, _ ports: [Port]) throws(SystemError) {
+  init(_ loop: EventLoop, _ log: Log, _ ports: [Port], most: Int = mostConnections) throws(SystemError) {
     self.loop = loop
     self.log = log
+    self.most = most
     for port in ports {
       let flags = try systemCall("fcntl") { nl_get_flags(port.listener) }
       try systemCall("fcntl") { nl_set_flags(port.listener, flags | O_NONBLOCK) }
-      try loop.register(port.listener, .read) { [weak self] _ in self?.accept(port) }
+      try listen(port)
     }
   }
 
+  private func listen(_ port: Port) throws(SystemError) {
+    try loop.register(port.listener, .read) { [weak self] _ in self?.accept(port) }
+  }
+
   private func accept(_ port: Port) {
+    guard connections.count < most else {
+      return pause(port, "\(most) connections are open; more wait until one ends")
+    }
     var from = sockaddr_storage()
     let raw = nl_tcp_accept(port.listener, &from)
-    guard raw >= 0 else { return }
+    guard raw >= 0 else {
+      let error = SystemError.last("accept")
+      // Taken back by the client, or never there.
+      if [EAGAIN, EINTR, ECONNABORTED, EPROTO].contains(error.code) { return }
+      return pause(port, "\(error)")
+    }
     let connection = RelayedConnection(loop, outer: FileDescriptor(owning: raw), port: port.inner) {
       [weak self] connection, failure in
       if let failure { self?.log.error("port \(port.inner): \(failure)") }
       self?.connections[ObjectIdentifier(connection)] = nil
+      self?.resume()
     }
     connections[ObjectIdentifier(connection)] = connection
     connection.start()
+  }
+
+  /// A listener whose connections cannot be taken stays readable, and would keep the loop spinning: it is left alone
+  /// until a connection ends, or for a second where others have what is missing here.
+  private func pause(_ port: Port, _ reason: String) {
+    log.error("port \(port.inner): \(reason)")
+    loop.unregister(port.listener)
+    paused.append(port)
+    if connections.count < most { retry.arm(after: Self.patience) }
+  }
+
+  private func resume() {
+    let waiting = paused
+    paused = []
+    for port in waiting {
+      do throws(SystemError) {
+        try listen(port)
+      } catch {
+        log.error("port \(port.inner): \(error)")
+        paused.append(port)
+        retry.arm(after: Self.patience)
+      }
+    }
   }
 }
 

@@ -6,7 +6,7 @@ internal import NorthboundAPI
 /// The endpoints, each a line: what it reads from the request, what it asks the controller.
 struct APIRoutes: Sendable {
   let controller: LabController
-  /// Shared by every listener of the lab.
+  /// Of this listener alone.
   var limits = RateLimits()
   /// What a request must bear; nil: whoever could open the socket may.
   var token: String?
@@ -20,13 +20,15 @@ struct APIRoutes: Sendable {
   func router() -> Router<BasicRequestContext> {
     let router = Router(context: BasicRequestContext.self)
     router.add(middleware: ErrorMiddleware())
-    router.add(middleware: limits)
+    // First, so that nobody without the token can use up what its bearers are allowed.
     if let token { router.add(middleware: BearerToken(token)) }
+    router.add(middleware: limits)
     addLab(to: router)
     addNodes(to: router)
     addPacketFunctions(to: router)
     addActions(to: router)
     addChanges(to: router)
+    addTraffic(to: router)
     addStreams(to: router)
     return router
   }
@@ -89,6 +91,9 @@ struct APIRoutes: Sendable {
     }
     router.post("/v1/checks/no-transit") { request, _ in
       try await json(controller.noTransit(request.body(NoTransitQuery.self)))
+    }
+    router.post("/v1/check") { request, _ in
+      try await json(controller.check(request.body(CheckQuery.self)))
     }
     router.post("/v1/faults") { request, _ in
       try await controller.fault(request.body(FaultCommand.self))

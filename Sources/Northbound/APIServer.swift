@@ -2,7 +2,7 @@
 // for on a TCP socket that the controller inherits. Who may open the unix socket may do everything; by TCP the token of
 // `api.token` is needed.
 //
-//   request ─► ErrorMiddleware ─► RateLimits ─► (BearerToken) ─► route (APIRoutes) ─► LabController (its event loop) ─► JSON
+//   request ─► ErrorMiddleware ─► (BearerToken) ─► RateLimits ─► route (APIRoutes) ─► LabController (its event loop) ─► JSON
 //
 // Every endpoint is described in openapi.yaml; a test compares the two. Every error is an `APIError` document with the
 // status that belongs to its code.
@@ -35,13 +35,12 @@ public struct APIServer: Sendable {
   public func run(listening: @escaping @Sendable () async -> Void = {}) async throws {
     var quiet = logger
     quiet.logLevel = .warning
-    let limits = RateLimits()
     let application = Application(
-      router: APIRoutes(controller: controller, limits: limits).router(),
+      router: APIRoutes(controller: controller).router(),
       configuration: ApplicationConfiguration(address: .unixDomainSocket(path: socket)),
       onServerRunning: { _ in await listening() }, eventLoopGroupProvider: .shared(loop), logger: quiet)
     guard let inherited else { return try await application.run() }
-    let responder = APIRoutes(controller: controller, limits: limits, token: inherited.token).router().buildResponder()
+    let responder = APIRoutes(controller: controller, token: inherited.token).router().buildResponder()
     try await withThrowingTaskGroup(of: Void.self) { [quiet, loop] group in
       group.addTask { try await application.run() }
       group.addTask { try await inherited.run(responder, loop: loop, logger: quiet) }

@@ -1,19 +1,25 @@
 internal import Foundation
 internal import Hummingbird
 internal import NorthboundAPI
+internal import Synchronization
 
 /// RFC 6750 section 2.1: `Authorization: Bearer TOKEN`, for listeners that anybody can reach.
-struct BearerToken: RouterMiddleware {
+final class BearerToken: RouterMiddleware {
   typealias Context = BasicRequestContext
 
   private let expected: [UInt8]
+  private let refused: Mutex<TokenBucket>
 
-  init(_ token: String) { expected = Array(token.utf8) }
+  init(_ token: String, refusing rate: RateLimits.Rate = RateLimits.unauthorized) {
+    expected = Array(token.utf8)
+    refused = Mutex(TokenBucket(rate, now: .now))
+  }
 
   func handle(
     _ request: Request, context: BasicRequestContext, next: (Request, BasicRequestContext) async throws -> Response
   ) async throws -> Response {
     if let given = request.headers[.authorization], isRight(given) { return try await next(request, context) }
+    if let wait = refused.withLock({ $0.take(now: .now) }) { return try RateLimits.refusal(wait: wait) }
     var response = try json(
       APIError(
         code: "unauthorized", message: "the token in the lab's api.token is required: Authorization: Bearer TOKEN"),

@@ -1,6 +1,9 @@
-// How often the API may be asked, all listeners and connections of a lab together: a token bucket for every request, and
+// How often the API may be asked: for each listener, all its connections together, a token bucket for every request, and
 // a smaller one for those that alter the lab. What is over is answered 429 at once, so that a client gone wild costs
 // the controller a few microseconds a request and never the lab its attention. Long polls count once.
+//
+// Listeners share nothing: whoever floods the TCP port leaves the unix socket what it had, and there those without the
+// token have a bucket of their own (BearerToken), which those with it never draw from.
 
 internal import Hummingbird
 internal import NorthboundAPI
@@ -17,6 +20,8 @@ final class RateLimits: RouterMiddleware, Sendable {
 
   static let everything = Rate(perSecond: 500, burst: 1000)
   static let changing = Rate(perSecond: 50, burst: 200)
+  /// Of requests without the right token.
+  static let unauthorized = Rate(perSecond: 20, burst: 50)
 
   /// Paths whose POST alters the lab; the rest asks or sends packets of its own.
   private static let changingPaths: Set<String> = [
@@ -37,6 +42,11 @@ final class RateLimits: RouterMiddleware, Sendable {
       buckets.everything.take(now: .now) ?? (changes ? buckets.changing.take(now: .now) : nil)
     }
     guard let wait else { return try await next(request, context) }
+    return try Self.refusal(wait: wait)
+  }
+
+  /// - Parameter wait: in seconds.
+  static func refusal(wait: Double) throws -> Response {
     let seconds = max(1, Int(wait.rounded(.up)))
     var response = try json(
       APIError(code: "rate-limited", message: "too many requests; try again in \(seconds) s"),

@@ -44,13 +44,29 @@ public struct FlowProbe: Sendable {
   public var sent: Bool
   /// The answer reached the sender's socket (TCP: the handshake finished).
   public var answered: Bool
+  /// The kernel refused to take it.
+  public var refusal: Refusal?
 
-  public init(identity: ProbeIdentity, source: Endpoint?, destination: Endpoint, sent: Bool, answered: Bool) {
+  public struct Refusal: Sendable, Equatable {
+    public var reason: DropReason
+    public var text: String
+
+    public init(_ reason: DropReason, _ text: String) {
+      self.reason = reason
+      self.text = text
+    }
+  }
+
+  public init(
+    identity: ProbeIdentity, source: Endpoint?, destination: Endpoint, sent: Bool, answered: Bool,
+    refusal: Refusal? = nil
+  ) {
     self.identity = identity
     self.source = source
     self.destination = destination
     self.sent = sent
     self.answered = answered
+    self.refusal = refusal
   }
 }
 

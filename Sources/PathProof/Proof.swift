@@ -71,6 +71,8 @@ public struct PathReport: Sendable, Equatable {
   public var lost = 0
   /// The last interface that saw a lost packet.
   public var lastSeen: InterfacePlace?
+  /// Where packets ended, most packets first.
+  public var drops: [Drop] = []
 
   public init() {}
 }

@@ -38,8 +38,12 @@ public struct Prover {
     checkAnswers()
     let reachable = flow.probes.contains(where: \.answered)
     let reporter = Reporter(graph: graph, flow: flow, sightings: sightings)
-    let forward = reporter.report(.forward, journeys.filter { $0.way == .forward })
+    var forward = reporter.report(.forward, journeys.filter { $0.way == .forward })
     var back = reporter.report(.back, journeys.filter { $0.way == .back })
+    let errors = ErrorReader(graph: graph, flow: flow).sightings(observations)
+    let finder = DropFinder(graph: graph, flow: flow, sightings: sightings, journeys: journeys, errors: errors)
+    forward.drops = finder.drops(.forward)
+    back.drops = finder.drops(.back)
     if !reachable {
       // The way back of a flow that was not answered is no path; how far its packets came stays in the counters.
       back.path = []
@@ -49,7 +53,7 @@ public struct Prover {
       reachable: reachable, forward: forward, back: back, symmetric: symmetry(reachable),
       incomplete: unique(incomplete),
       ambiguous: unique(ambiguous),
-      errors: ErrorReader(graph: graph, flow: flow).errors(observations), strays: strayAnswers(reachable),
+      errors: ErrorReader.texts(errors), strays: strayAnswers(reachable),
       loop: reachable ? nil : loop(), reached: reached())
   }
 

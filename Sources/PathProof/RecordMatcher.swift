@@ -5,6 +5,8 @@ import NetTypes
 struct RecordMatcher {
   /// How far a connection's sequence numbers may run from their initial one and still be its own.
   static let window: UInt32 = 1 << 18
+  /// Bytes of a datagram by which it is told from others of its flow and length.
+  static let datagramMark = 32
 
   private let flow: TracedFlow
   private var probesByNonce: [[UInt8]: Int] = [:]
@@ -104,9 +106,10 @@ struct RecordMatcher {
     guard flow.returnByTuple, let (source, destination) = observation.packet.endpoints,
       let probe = tuples[Tuple(source: source, destination: destination)]
     else { return nil }
+    // Of the first fragment that is what every hop sees alike, however it cuts: an IPv4 link takes 68 bytes (RFC 791).
     var hasher = Hasher()
     hasher.combine(header.length)
-    hasher.combine(observation.frame[payload])
+    hasher.combine(observation.frame[payload.prefix(Self.datagramMark)])
     return Claim(probe: probe, way: .back, content: .part(.datagram(hasher.finalize())))
   }
 

@@ -3,6 +3,8 @@
 //   --point NODE:IFACE:IFINDEX:PID   once per interface; --describe TEXT after it gives its description
 //   --filter EXPR --write FILE|- --for SECONDS --snaplen N --buffer BYTES
 //   --replace -   as --write -, where stdout is a file whose old content goes once the capture begins
+//   --files STEM  files of these names in the folder that stdin is: --split for one of each interface, --rotate-size BYTES
+//                 and --rotate-time SECONDS for a series of them, --keep N for the newest N of it
 //
 // The kernel hands over blocks (see CaptureOptions.immediate), so packets of different interfaces arrive out of order by
 // up to that block time: they wait `reorderWindow` and leave sorted by time. Complete after --for, SIGINT, SIGTERM; when
@@ -18,6 +20,7 @@ struct CaptureCommand {
   private var filter = ""
   private var write: String?
   private var replaces = false
+  private var files = CaptureFilePlan()
   private var duration: UInt64?
   private var snapLength = 262_144
   private var ringBytes = 4 << 20
@@ -41,6 +44,10 @@ struct CaptureCommand {
   init(_ arguments: [String]) throws(TraceRefusal) {
     var rest = arguments[...]
     while let option = rest.popFirst() {
+      if option == "--split" {
+        files.isSplit = true
+        continue
+      }
       guard let value = rest.popFirst() else { throw TraceRefusal(reason: "\(option) needs a value") }
       switch option {
       case "--point": points.append(try Self.point(value))
@@ -50,17 +57,38 @@ struct CaptureCommand {
       case "--filter": filter = value
       case "--write": (write, replaces) = (value, false)
       case "--replace": (write, replaces) = (value, true)
-      case "--for":
-        guard let seconds = Double(value), seconds > 0, seconds < 1e9 else {
-          throw TraceRefusal(reason: "--for \(value) is no number of seconds")
-        }
-        duration = UInt64(seconds * 1e9)
+      case "--for": duration = try Self.seconds(option, value)
+      case "--files": (files.folder, files.stem, write) = (0, try Self.stem(value), value)
+      case "--rotate-size": files.mostBytes = UInt64(try Self.number(option, value, 1...(1 << 50)))
+      case "--rotate-time": files.mostTime = try Self.seconds(option, value)
+      case "--keep": files.keep = try Self.number(option, value, 1...1_000_000)
       case "--snaplen": snapLength = try Self.number(option, value, 64...262_144)
       case "--buffer": ringBytes = try Self.number(option, value, 65_536...(1 << 30))
       default: throw TraceRefusal(reason: "unknown option \(option)")
       }
     }
     guard !points.isEmpty else { throw TraceRefusal(reason: "no --point") }
+    guard files.folder != nil || !files.isSplit && !files.isSeries && files.keep == 0 else {
+      throw TraceRefusal(reason: "--split, --rotate-size, --rotate-time and --keep need --files")
+    }
+    guard files.keep == 0 || files.isSeries else {
+      throw TraceRefusal(reason: "--keep needs --rotate-size or --rotate-time")
+    }
+  }
+
+  private static func seconds(_ option: String, _ text: String) throws(TraceRefusal) -> UInt64 {
+    guard let seconds = Double(text), seconds > 0, seconds < 1e9 else {
+      throw TraceRefusal(reason: "\(option) \(text) is no number of seconds")
+    }
+    return UInt64(seconds * 1e9)
+  }
+
+  /// Names in the folder, nowhere else.
+  private static func stem(_ text: String) throws(TraceRefusal) -> String {
+    guard !text.isEmpty, !text.contains("/"), text.utf8.count < 128 else {
+      throw TraceRefusal(reason: "--files \(text) is no beginning of file names")
+    }
+    return text
   }
 
   private static func number(_ option: String, _ text: String, _ range: ClosedRange<Int>) throws(TraceRefusal) -> Int {
@@ -93,10 +121,9 @@ struct CaptureCommand {
       writeError("netloom: capture: no interface could be captured\n")
       return 3
     }
-    let file = try openOutput()
+    let file = files.folder == nil ? try openOutput() : 1
     defer { if file > 2 { _ = close(file) } }
-    let session = CaptureSession(
-      captures, write == nil ? nil : pcapng(file, captures), file, loop)
+    let session = CaptureSession(captures, try output(file, captures), file, loop)
     writeError("capturing on \(captures.states.count { $0.mac != nil }) interfaces\n")
     try loop.register(captures.descriptor, .read) { _ in session.poll() }
     // A closed pipe shows as an error condition although nothing is read from it; regular files cannot be watched.
@@ -124,15 +151,16 @@ struct CaptureCommand {
     return try FileDescriptor.open(write, O_WRONLY | O_CREAT | O_TRUNC).release()
   }
 
-  private func pcapng(_ file: Int32, _ captures: CaptureSet) -> PcapngWriter {
-    PcapngWriter(
-      file, PcapngSection(application: "netloom-probe"),
-      captures.targets.indices.map { index in
-        let target = captures.targets[index]
-        return PcapngWriter.Interface(
-          name: target.name, description: target.description, filter: filter, mac: captures.states[index].mac,
-          snapLength: snapLength)
-      })
+  /// nil: lines.
+  private func output(_ file: Int32, _ captures: CaptureSet) throws(CaptureFileError) -> CaptureFiles? {
+    guard write != nil else { return nil }
+    let interfaces = captures.targets.indices.map { index in
+      let target = captures.targets[index]
+      return PcapngWriter.Interface(
+        name: target.name, description: target.description, filter: filter, mac: captures.states[index].mac,
+        snapLength: snapLength)
+    }
+    return try CaptureFiles(files, file, interfaces)
   }
 }
 

@@ -15,8 +15,8 @@ final class CaptureSession {
   private let captures: CaptureSet
   private let loop: EventLoop
   private let start = Tracer.realtime()
-  /// A file is written, or lines to a descriptor.
-  private var writer: PcapngWriter?
+  /// Files are written, or lines to a descriptor.
+  private let files: CaptureFiles?
   private let descriptor: Int32
   private var lines: [UInt8] = []
   private var bytes: [UInt8] = []
@@ -29,9 +29,9 @@ final class CaptureSession {
   /// Beyond this many bytes the older half leaves early.
   private static let mostBytes = 64 << 20
 
-  init(_ captures: CaptureSet, _ writer: consuming PcapngWriter?, _ descriptor: Int32, _ loop: EventLoop) {
+  init(_ captures: CaptureSet, _ files: CaptureFiles?, _ descriptor: Int32, _ loop: EventLoop) {
     self.captures = captures
-    self.writer = writer
+    self.files = files
     self.descriptor = descriptor
     self.loop = loop
     counts = Array(repeating: 0, count: captures.targets.count)
@@ -82,7 +82,7 @@ final class CaptureSession {
     let counters = captures.statistics()
     for (target, counter) in counters.enumerated() {
       guard let counter else { continue }
-      writer?.append(statistics: counter, interface: target, start: start, end: end)
+      files?.append(statistics: counter, interface: target, start: start, end: end)
     }
     flush()
     return failure
@@ -128,14 +128,15 @@ final class CaptureSession {
       let frame = UnsafeRawBufferPointer(rebasing: all[entry.place])
       let packet = Packet(frame, wireLength: entry.wireLength)
       let direction = packet.map { captures.states[entry.target].direction($0) } ?? .foreign
-      if writer != nil {
-        writer?.append(
+      guard let files else { return appendLine(entry, packet, direction) }
+      do throws(CaptureFileError) {
+        try files.append(
           interface: entry.target, time: entry.time, wireLength: entry.wireLength, frame, direction: direction)
-      } else {
-        appendLine(entry, packet, direction)
+      } catch {
+        fail(error)
       }
     }
-    if writer?.pending ?? lines.count > 1 << 20 { flush() }
+    if files?.pending ?? lines.count > 1 << 20 { flush() }
   }
 
   private func appendLine(_ entry: Waiting, _ packet: Packet?, _ direction: Direction) {
@@ -151,8 +152,8 @@ final class CaptureSession {
 
   private func flush() {
     do throws(CaptureFileError) {
-      if writer != nil {
-        try writer?.flush()
+      if let files {
+        try files.flush()
       } else {
         let text = lines
         lines.removeAll(keepingCapacity: true)
@@ -163,9 +164,13 @@ final class CaptureSession {
         }
       }
     } catch {
-      failure = failure ?? error
-      loop.stop()
+      fail(error)
     }
+  }
+
+  private func fail(_ error: CaptureFileError) {
+    failure = failure ?? error
+    loop.stop()
   }
 }
 

@@ -98,6 +98,7 @@ final class ConnectionExchange: Exchange {
       try ProbeSocket.connect(file, plan.destination, plan.port)
     } catch  where error.code == EINPROGRESS {
     } catch {
+      connections[index].state.probe.refusal = .init(error)
       refusals.append("\(plan.from): \(error.text)")
       return end(index)
     }

@@ -41,6 +41,19 @@ extension NLPathReport {
     packets = UInt64(report.packets)
     lost = UInt64(report.lost)
     lastSeen = report.lastSeen?.description ?? ""
+    drops = report.drops.map(NLDrop.init)
+  }
+}
+
+extension NLDrop {
+  init(_ drop: Drop) {
+    self.init()
+    node = drop.node
+    interface = drop.interface ?? ""
+    sent = drop.sent
+    packets = UInt64(drop.packets)
+    reason = drop.reason.rawValue
+    detail = drop.detail
   }
 }
 

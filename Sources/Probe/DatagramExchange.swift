@@ -67,6 +67,7 @@ final class DatagramExchange: Exchange {
       states[index].probe.sent = true
     } catch {
       states[index].done = true
+      states[index].probe.refusal = .init(error)
       refusals.append("\(plan.from): \(error.text)")
     }
   }

@@ -16,20 +16,29 @@ final class DatagramReceiver: RateEnd {
     self.sample = sample
     key = plan.flow.key[0..<RateDatagram.keyLength]
     let file = try ProbeSocket.inside(plan.toNamespace) { () throws(SystemError) -> FileDescriptor in
-      let file = try ProbeSocket.make(plan.flow.destination.family, SOCK_DGRAM)
-      // What waits until this thread has its turn is no loss of the way. Beyond the machine's limit only as root.
-      do {
-        try ProbeSocket.set(file.rawValue, SOL_SOCKET, Self.receiveBufferForce, Self.buffer)
-      } catch {
-        try ProbeSocket.set(file.rawValue, SOL_SOCKET, SO_RCVBUF, Self.buffer)
-      }
-      try ProbeSocket.bind(file.rawValue, plan.receiver.address, plan.receiver.port ?? plan.flow.port)
-      return file
+      try Self.open(plan.receiver.address, plan.receiver.port ?? plan.flow.port)
     }
     socket = file.release()
   }
 
   deinit { _ = close(socket) }
+
+  /// A socket for a great many datagrams, in the calling thread's namespace.
+  static func open(_ address: IPAddress, _ port: UInt16) throws(SystemError) -> FileDescriptor {
+    let file = try ProbeSocket.make(address.family, SOCK_DGRAM)
+    try widen(file.rawValue)
+    try ProbeSocket.bind(file.rawValue, address, port)
+    return file
+  }
+
+  /// What waits until this thread has its turn is no loss of the way. Beyond the machine's limit only as root.
+  static func widen(_ socket: Int32) throws(SystemError) {
+    do {
+      try ProbeSocket.set(socket, SOL_SOCKET, receiveBufferForce, buffer)
+    } catch {
+      try ProbeSocket.set(socket, SOL_SOCKET, SO_RCVBUF, buffer)
+    }
+  }
 
   private static let buffer: Int32 = 8 << 20
   /// SO_RCVBUFFORCE (asm-generic/socket.h).
@@ -100,7 +109,7 @@ final class DatagramSender: RateEnd {
   var isFinished: Bool { state.withLock { $0.finished } }
 
   /// As much as the way's MTU, as far as it is known, takes in one piece.
-  private static func fitting(_ socket: Int32, _ family: AddressFamily) -> Int {
+  static func fitting(_ socket: Int32, _ family: AddressFamily) -> Int {
     var mtu: Int32 = 0
     var length = socklen_t(MemoryLayout<Int32>.size)
     let isIPv4 = family == .ipv4

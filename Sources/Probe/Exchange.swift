@@ -41,6 +41,21 @@ struct ProbeState {
   }
 }
 
+extension FlowProbe.Refusal {
+  /// What sendto(2) and connect(2) say of routes, of rules that drop what is sent, and of packets too large to send.
+  init(_ error: SystemError) {
+    let reason: DropReason =
+      switch error.code {
+      case ENETUNREACH, EHOSTUNREACH, EINVAL, EACCES: .noRoute
+      case EPERM: .filter
+      case EMSGSIZE: .mtu
+      case ENOBUFS: .shaper
+      default: .unknown
+      }
+    self.init(reason, error.text)
+  }
+}
+
 extension [ProbeState] {
   /// Nil while only some have started.
   func lastStart(_ started: Int) -> UInt64? { started == count ? map(\.sentAt).max() ?? 0 : nil }
@@ -133,6 +148,7 @@ final class EchoExchange: Exchange {
       states[index].probe.sent = true
     } catch {
       states[index].done = true
+      states[index].probe.refusal = .init(error)
       refusals.append("\(plan.from): \(error.text)")
     }
   }

@@ -1,13 +1,16 @@
-// netloom-probe as the controller uses it: a connection to controller.sock, a thread per trace and per rate run.
+// netloom-probe as the controller uses it: a connection to controller.sock, a thread per trace, rate run and look at
+// flows, and one for all background load.
 //
 //   main thread: EventLoop ── TraceRequest ──► queue ──► trace thread (at most `width` at a time)
 //                    │  ▲                                     │
 //                    │  └────── waker ◄── reply bytes ────────┤
-//                    └─────── RateRequest ─────────────► run thread (`rateWidth`, more are refused)
+//                    ├─────── RateRequest ─────────────► run thread (`rateWidth`, more are refused)
+//                    ├─────── FlowsRequest ────────────► run thread (`flowsWidth`, more are refused)
+//                    └─────── TrafficRequest, Stop ────► TrafficEngine
 //
 // The controller may crash and come back: the probe keeps trying, with the lab's end as its own (its pid namespace
 // goes). When a connection breaks, nobody waits for what is under way: traces are finished and their replies dropped, rate
-// runs end at once, since they load the lab.
+// runs, looks at flows and background load end at once, since they load the lab.
 import CLinux
 import ControlProtocol
 public import EventLoop
@@ -23,9 +26,11 @@ public final class ProbeService {
   private var reader = FrameReader()
   private var waiting: [NLFromController] = []
   private var running = 0
-  /// Rate runs under way, by a number of their own.
+  /// Rate runs and looks at flows under way, by numbers of their own.
   private var rates: [UInt64: StopFlag] = [:]
-  private var rateNumber: UInt64 = 0
+  private var looks: [UInt64: StopFlag] = [:]
+  private var runNumber: UInt64 = 0
+  private let engine = TrafficEngine()
   private let outbox = Outbox()
   private var waker: Waker?
 
@@ -33,6 +38,8 @@ public final class ProbeService {
   private static let width = 8
   /// Rate runs at once: each is two busy threads and every packet on its way, on processors that the lab needs too.
   private static let rateWidth = 2
+  /// Looks at flows at once: each has a ring on every interface.
+  private static let flowsWidth = 2
   private static let retryInterval = EventLoop.milliseconds(100)
 
   /// Connects to the lab whose run directory this is, again and again until it succeeds, once the loop runs.
@@ -69,6 +76,8 @@ public final class ProbeService {
     connection = nil
     waiting.removeAll()
     for run in rates.values { run.raise() }
+    for look in looks.values { look.raise() }
+    engine.stopAll()
     outbox.discard()
     loop.after(Self.retryInterval) { [weak self] in self?.connect() }
   }
@@ -80,6 +89,9 @@ public final class ProbeService {
         switch message.body {
         case .traceRequest: waiting.append(message)
         case .rateRequest(let rate): startRate(message.request, rate)
+        case .flowsRequest(let flows): startLook(message.request, flows)
+        case .trafficRequest(let traffic): startTraffic(message.request, traffic)
+        case .stopTraffic(let stop): engine.stop(stop.id)
         default: break
         }
       }
@@ -124,8 +136,8 @@ public final class ProbeService {
         number, "\(Self.rateWidth) rate runs are under way: no more at a time, they would disturb each other")
     }
     let (stop, generation) = (StopFlag(), outbox.generation)
-    rateNumber += 1
-    let run = rateNumber
+    runNumber += 1
+    let run = runNumber
     let started = startDetached { [outbox, waker] in
       RateRun.run(request, stop: stop) { reply in outbox.put(generation, number) { $0.rateReply = reply } }
       outbox.finish(run)
@@ -140,10 +152,56 @@ public final class ProbeService {
     waker?.wake()
   }
 
+  // MARK: Looks at flows
+
+  private func startLook(_ number: UInt64, _ request: NLFlowsRequest) {
+    guard looks.count < Self.flowsWidth else {
+      return refuseLook(number, "\(Self.flowsWidth) looks at flows are under way: no more at a time")
+    }
+    let (stop, generation) = (StopFlag(), outbox.generation)
+    runNumber += 1
+    let run = runNumber
+    let started = startDetached { [outbox, waker] in
+      FlowsRun.run(request, stop: stop) { reply in
+        outbox.put(generation, number) { $0.flowsReply = reply }
+        waker?.wake()
+      }
+      outbox.finish(run)
+      waker?.wake()
+    }
+    guard started else { return refuseLook(number, "no thread for it") }
+    looks[run] = stop
+  }
+
+  private func refuseLook(_ number: UInt64, _ reason: String) {
+    outbox.put(outbox.generation, number) { $0.flowsReply.error = reason }
+    waker?.wake()
+  }
+
+  // MARK: Background load
+
+  /// Its sockets are opened by a thread of its own: that may take a second.
+  private func startTraffic(_ number: UInt64, _ request: NLTrafficRequest) {
+    let generation = outbox.generation
+    let report: TrafficEngine.Report = { [outbox, waker] reply in
+      outbox.put(generation, reply.running ? 0 : number) { $0.trafficReply = reply }
+      waker?.wake()
+    }
+    guard !startDetached({ [engine] in engine.start(request, report) }) else { return }
+    var refusal = NLTrafficReply()
+    (refusal.id, refusal.error) = (request.id, "no thread for traffic")
+    report(refusal)
+  }
+
   private func deliver() {
     let (replies, finished) = outbox.take()
     for run in finished {
-      if let run { rates[run] = nil } else { running -= 1 }
+      guard let run else {
+        running -= 1
+        continue
+      }
+      rates[run] = nil
+      looks[run] = nil
     }
     for bytes in replies { connection?.send(bytes) }
     startWaiting()
@@ -156,7 +214,7 @@ public final class ProbeService {
 private final class Outbox: Sendable {
   private struct State {
     var replies: [[UInt8]] = []
-    /// What has ended: the number of a rate run, nil for a trace.
+    /// What has ended: the number of a run, nil for a trace.
     var finished: [UInt64?] = []
     /// Of the connection: replies to a former one are dropped.
     var generation: UInt64 = 0

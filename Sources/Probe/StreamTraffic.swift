@@ -106,7 +106,7 @@ final class StreamSender: RateEnd {
   }
 
   /// SO_MAX_PACING_RATE (asm-generic/socket.h).
-  private static let maximumPacingRate: Int32 = 47
+  static let maximumPacingRate: Int32 = 47
 
   deinit { _ = close(socket) }
 

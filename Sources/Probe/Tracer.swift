@@ -20,6 +20,7 @@ public struct Tracer {
   private var wireLengths: [Int] = []
   private let captures: FlowCapture
   private let filter: FlowFilter
+  private let counters: CounterSnapshots
 
   /// Carries out a request. The reply is handed over as soon as it is known; closing captures takes a little longer.
   /// A reply with `error` set says that there was no trace at all.
@@ -90,8 +91,11 @@ public struct Tracer {
     }
     filter = plan.filter(foreignService: foreignService)
     let family = plan.destination.family
+    let snapshots = CounterSnapshots()
+    counters = snapshots
     captures = FlowCapture(targets, filter, snapLength: Self.snapLength) { target in
       ErrorLimits.lift(target.namespace, family)
+      snapshots.take(target.namespace)
     }
   }
 
@@ -110,7 +114,11 @@ public struct Tracer {
     let graph = LabGraph(request, interfaces: observedInterfaces())
     let flow = TracedFlow(
       kind: plan.kind, from: plan.from, to: plan.to, probes: exchange.probes, returnByTuple: foreignService)
-    let proof = Prover.prove(flow, observations, graph)
+    let namespaces = Dictionary(
+      request.nodes.map { ($0.name, TracePlan.namespace($0.pid)) }, uniquingKeysWith: { first, _ in first })
+    let proof = Prover.prove(flow, observations, graph).explained { drop in
+      namespaces[drop.node].map { counters.evidence(drop, $0) } ?? []
+    }
     var reply = makeReply(proof, exchange)
     if !request.pcap.isEmpty {
       if let failure = try writeEvidence(proof, start) {
@@ -133,7 +141,7 @@ public struct Tracer {
     } catch {
       // The route lookup happens when the socket is connected, before anything is sent.
       if [ENETUNREACH, EHOSTUNREACH, EACCES, EINVAL, EPERM].contains(error.code) {
-        return RefusedExchange(plan, "\(plan.from): \(error.text)")
+        return RefusedExchange(plan, error)
       }
       throw TraceRefusal(reason: "\(plan.from): \(error)")
     }
@@ -332,12 +340,13 @@ private final class RefusedExchange: Exchange {
   let roundTrip: UInt64 = 0
   let lastStart: UInt64? = 0
 
-  init(_ plan: TracePlan, _ refusal: String) {
-    refusals = [refusal]
+  init(_ plan: TracePlan, _ refusal: SystemError) {
+    refusals = ["\(plan.from): \(refusal.text)"]
     probes = [
       FlowProbe(
         identity: .nonce(plan.nonce(0)), source: nil,
-        destination: Endpoint(plan.destination, plan.port == 0 ? nil : plan.port), sent: false, answered: false)
+        destination: Endpoint(plan.destination, plan.port == 0 ? nil : plan.port), sent: false, answered: false,
+        refusal: .init(refusal))
     ]
   }
 

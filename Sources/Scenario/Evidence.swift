@@ -6,7 +6,7 @@ internal import Synchronization
 internal import Topology
 
 /// What a failing step leaves behind for the person who has to find out why: the captures of the step, every node's
-/// RIB and kernel routes, the events, the status; of nodes that do more than routing also their rules, queues and
+/// RIB and kernel routes, the loads and checks, the events, the status; of nodes that do more than routing also their rules, queues and
 /// connections, the drift and the history; all as the API tells them.
 struct Evidence: Sendable {
   /// Folders start here; the current directory.
@@ -16,7 +16,10 @@ struct Evidence: Sendable {
 
   /// Writes what can be had and returns the folder; what cannot is named in `missing.txt` there. A folder of an
   /// earlier run is replaced.
-  func keep(_ findings: Findings, from api: any LabAPI, nodes: [ResolvedNode]) async throws -> String {
+  /// `concerned`: nodes whose kernels are read by the usual tools as well.
+  func keep(
+    _ findings: Findings, from api: any LabAPI, nodes: [ResolvedNode], concerned: Set<String> = []
+  ) async throws -> String {
     let path = base + "/" + folder
     try? FileManager.default.removeItem(atPath: path)
     try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
@@ -29,6 +32,16 @@ struct Evidence: Sendable {
       try write(rate, to: path + "rate-\(number + 1).json")
       copy(rate.capture, to: path + "rate-\(number + 1).pcapng", &missing)
     }
+    for (number, traffic) in findings.traffic.enumerated() {
+      try write(traffic, to: path + "traffic-\(number + 1).json")
+    }
+    for (number, check) in findings.checks.enumerated() {
+      try write(check, to: path + "check-\(number + 1).json")
+      for (flow, trace) in check.traces.enumerated() {
+        copy(trace.capture, to: path + "check-\(number + 1)-trace-\(flow + 1).pcapng", &missing)
+      }
+    }
+    await keepKernels(of: nodes.filter { concerned.contains($0.name) }, api, &missing)
     await collect("status.json", path, &missing) { try await api.status() }
     await collect("events.json", path, &missing) { try await api.events(since: 0) }
     for node in nodes {
@@ -42,6 +55,37 @@ struct Evidence: Sendable {
         toFile: path + "missing.txt", atomically: false, encoding: .utf8)
     }
     return folder
+  }
+
+  /// What the kernel tools of the machine say of the nodes concerned.
+  private static let kernelReadings = [
+    (file: "routes.txt", command: "ip -j route show table all && ip -j -6 route show table all && ip -j rule"),
+    (file: "ruleset.txt", command: "nft list ruleset"),
+    (file: "qdiscs.txt", command: "tc -s qdisc && tc -s class show"),
+  ]
+  private static let kernelLimit = 16
+
+  private func keepKernels(of nodes: [ResolvedNode], _ api: any LabAPI, _ missing: inout [String]) async {
+    for node in nodes.prefix(Self.kernelLimit) where node.kind != .switch {
+      for reading in Self.kernelReadings {
+        let file = "\(node.name).\(reading.file)"
+        do {
+          let command = ExecCommand(argv: ["/bin/sh", "-c", reading.command], timeoutMs: 5000)
+          let result = try await api.exec(command, in: node.name)
+          if result.exit != 0 || result.timedOut {
+            let reason = result.timedOut ? "no end after 5 s" : "exit code \(result.exit) \(result.errorOutput)"
+            missing.append("\(file): \(reason)".split(separator: "\n").joined(separator: " "))
+          }
+          guard !result.output.isEmpty else { continue }
+          try result.output.write(toFile: base + "/" + folder + file, atomically: false, encoding: .utf8)
+        } catch {
+          missing.append("\(file): \(error)")
+        }
+      }
+    }
+    if nodes.count > Self.kernelLimit {
+      missing.append("kernels of \(nodes.count - Self.kernelLimit) more nodes: \(Self.kernelLimit) are read at most")
+    }
   }
 
   /// What nodes do with packets beside routing, as their kernels tell it.

@@ -18,7 +18,8 @@ extension RateStep {
     }
     var mismatches: [Mismatch] = []
     if minimum.map({ result.mbit < $0 }) ?? false || maximum.map({ result.mbit > $0 }) ?? false {
-      mismatches.append(Mismatch("rate", expected: wantedRate, found: "\(decimal(result.mbit, places: 2)) Mbit/s"))
+      mismatches.append(
+        Mismatch("rate", expected: wantedRate(minimum, maximum), found: "\(decimal(result.mbit, places: 2)) Mbit/s"))
     }
     if minimum == nil, maximum == nil, result.bytes == 0 {
       mismatches.append(Mismatch("rate", expected: "some payload", found: "none (\(result.because))"))
@@ -43,14 +44,6 @@ extension RateStep {
       }
     }
     return mismatches.isEmpty ? .held : .failed(mismatches)
-  }
-
-  private var wantedRate: String {
-    switch (minimum, maximum) {
-    case (let low?, let high?): "\(decimal(low, places: 2)) to \(decimal(high, places: 2)) Mbit/s"
-    case (let low?, nil): "at least \(decimal(low, places: 2)) Mbit/s"
-    default: "at most \(decimal(maximum ?? 0, places: 2)) Mbit/s"
-    }
   }
 }
 

@@ -15,7 +15,7 @@ extension TestReport {
   }
 
   /// The step that did not hold, with its place, every mismatch, and why there is no evidence.
-  var explanation: [String] {
+  public var explanation: [String] {
     guard let offender else { return error.map { [$0] } ?? [] }
     var lines = ["\(offender.summary)   (\(offender.place))"]
     switch offender.outcome {
@@ -36,7 +36,7 @@ extension TestReport {
   }
 
   /// How long each step with `within:` took to hold, and what others measured.
-  var timings: [String] {
+  public var timings: [String] {
     steps.compactMap { step in
       if let measured = step.measured { return "\(step.summary): \(measured)" }
       guard let after = step.heldAfter, let within = step.withinMilliseconds else { return nil }
@@ -46,8 +46,20 @@ extension TestReport {
 }
 
 /// `0.31 s`, `12 ms`
-func duration(_ seconds: Double) -> String {
+package func duration(_ seconds: Double) -> String {
   seconds < 0.1 ? "\(decimal(seconds * 1000, places: 0)) ms" : "\(decimal(seconds, places: 2)) s"
+}
+
+/// Fixed-point notation, independent of any locale.
+package func decimal(_ value: Double, places: Int) -> String {
+  guard value.isFinite else { return "0" }
+  var scale = 1.0
+  for _ in 0..<places { scale *= 10 }
+  guard let scaled = Int64(exactly: (value * scale).rounded()) else { return "\(value)" }
+  let digits = String(scaled.magnitude)
+  let padded = String(repeating: "0", count: max(0, places + 1 - digits.count)) + digits
+  let text = places == 0 ? padded : "\(padded.dropLast(places)).\(padded.suffix(places))"
+  return scaled < 0 ? "-" + text : text
 }
 
 /// How the report looks where it is read.

@@ -20,7 +20,7 @@ public struct ScenarioRun: Sendable {
   }
 
   public struct Options: Sendable {
-    /// Run only the test of this name.
+    /// Run only the test of this name: with a matrix, all its combinations, or the one that is named whole.
     public var only: String?
     /// Leave the labs running.
     public var keep: Bool
@@ -54,7 +54,7 @@ public struct ScenarioRun: Sendable {
   public func run(_ files: [String]) async throws -> [FileReport] {
     let loaded = files.map { (file: $0, parsed: TopologyFile.load(path: $0)) }
     let names = loaded.flatMap { $0.parsed.value?.tests.map(\.name) ?? [] }
-    if let only = options.only, !names.isEmpty, !names.contains(only) {
+    if let only = options.only, !names.isEmpty, !names.contains(where: { Self.isMeant($0, by: only) }) {
       throw LabError(.usage, "no test is called \"\(only)\"; there are: \(names.joined(separator: ", "))")
     }
     let folders = EvidenceFolders()
@@ -62,16 +62,20 @@ public struct ScenarioRun: Sendable {
     for (file, parsed) in loaded {
       // Another file has the test that was asked for.
       if let topology = parsed.value, let only = options.only, !names.isEmpty,
-        !topology.tests.contains(where: { $0.name == only })
+        !topology.tests.contains(where: { Self.isMeant($0.name, by: only) })
       {
         note(.warning("\(file): no test of that name"))
         reports.append(FileReport(file: file, lab: topology.name, tests: [], seconds: 0))
       } else {
-        reports.append(try await run(file, parsed, folders))
+        var report = try await run(file, parsed, folders)
+        report.topology = parsed.value
+        reports.append(report)
       }
     }
     return reports
   }
+
+  static func isMeant(_ test: String, by only: String) -> Bool { test == only || test.hasPrefix("\(only) [") }
 
   /// 3 could not run over 2 bad file over 1 failed: the first thing to mend.
   public static func exitCode(_ reports: [FileReport]) -> Int32 { reports.map(\.exitCode).max() ?? 2 }
@@ -85,7 +89,7 @@ public struct ScenarioRun: Sendable {
       return FileReport(
         file: file, lab: "", tests: [], seconds: 0, problem: (2, parsed.errors.first?.description ?? "bad file"))
     }
-    let tests = topology.tests.filter { options.only == nil || $0.name == options.only }
+    let tests = topology.tests.filter { test in options.only.map { Self.isMeant(test.name, by: $0) } ?? true }
     guard !tests.isEmpty else {
       return problem(file, topology.name, "\(file): error: there are no tests in it", exit: 2, since: start)
     }

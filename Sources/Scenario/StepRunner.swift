@@ -1,68 +1,110 @@
+internal import FoundationEssentials
 internal import NorthboundAPI
 public import NorthboundClient
 internal import NetTypes
 public import Topology
 
-/// Carries out one step after the other against a running lab.
+/// Carries out the steps of one test against a running lab, and writes into its journal what they came to.
 public struct StepRunner<C: Clock<Duration>>: Sendable {
   let api: any LabAPI
   let lab: ResolvedLab
-  /// Where rate steps leave their captures; nil: they leave none.
+  /// Where steps leave their captures; nil: traces in the run directory of the lab, others leave none.
   let captures: String?
   let clock: C
+  /// `2 of 5`, of a test that is repeated.
+  let round: String?
+  let journal = TestJournal()
+  let load = TestLoad<C.Instant>()
   /// Between two attempts of a step with `within:`.
   let pause: Duration = .milliseconds(25)
 
-  public init(api: any LabAPI, lab: ResolvedLab, captures: String? = nil, clock: C = ContinuousClock()) {
+  public init(
+    api: any LabAPI, lab: ResolvedLab, captures: String? = nil, round: String? = nil, clock: C = ContinuousClock()
+  ) {
     self.api = api
     self.lab = lab
     self.captures = captures
+    self.round = round
     self.clock = clock
   }
 
-  private struct Attempt {
+  struct Attempt {
     var outcome: Outcome
     var findings = Findings()
     /// What a step that measures has measured.
     var measured: String?
   }
 
-  /// What the step came to, and what it found.
+  /// What the step came to.
   ///
   /// With `within:` it is tried until it holds or the time is up: an attempt that ends later counts as failed, and a
-  /// command is ended when the time is up. Throws `ClientError` when the lab cannot be asked any more, and
-  /// `CancellationError`.
-  func run(_ step: TestStep) async throws -> (report: StepReport, findings: Findings) {
+  /// command is ended when the time is up. `finish` has a word in the report before others see it. Throws `ClientError`
+  /// when the lab cannot be asked any more, and `CancellationError`.
+  @discardableResult
+  func run(
+    _ step: TestStep, finish: @Sendable (inout StepReport) async throws -> Void = { _ in }
+  ) async throws -> StepReport {
+    let number = journal.begin(step, summary(step))
+    do {
+      var report = try await attempts(step, number)
+      try await finish(&report)
+      journal.end(number, report)
+      return report
+    } catch {
+      journal.end(number, nil)
+      throw error
+    }
+  }
+
+  /// The same, without a word in the journal.
+  func attempts(_ step: TestStep, _ number: Int) async throws -> StepReport {
     let start = clock.now
+    let startedAt = millisecondsSince1970()
     let limit = step.isRepeatable ? step.withinMilliseconds.map { Duration.milliseconds(Int64($0)) } : nil
-    var attempt = try await perform(step.action, limit)
+    var attempt = try await perform(step, limit, number)
     var elapsed = start.duration(to: clock.now)
     if let limit, attempt.outcome.holds, elapsed > limit { attempt.outcome = late(elapsed) }
     while !attempt.outcome.holds, let limit, elapsed + pause < limit {
       try await clock.sleep(until: clock.now.advanced(by: pause), tolerance: nil)
-      let next = try await perform(step.action, limit - elapsed)
+      let next = try await perform(step, limit - elapsed, number)
       elapsed = start.duration(to: clock.now)
       attempt = next
       if next.outcome.holds, elapsed > limit { attempt.outcome = late(elapsed) }
     }
     var report = StepReport(
-      place: step.place, summary: step.summary, outcome: attempt.outcome,
+      place: step.place, summary: summary(step), outcome: attempt.outcome,
       heldAfter: attempt.outcome.holds && limit != nil ? elapsed.seconds : nil,
       withinMilliseconds: limit == nil ? nil : step.withinMilliseconds, measured: attempt.measured)
     report.findings = attempt.findings
-    return (report, attempt.findings)
+    report.startedAt = startedAt
+    report.seconds = elapsed.seconds
+    report.isFault = step.isFault
+    return report
   }
+
+  /// Captures of what held and is asked again would pile up.
+  func discardCaptures(of findings: Findings) {
+    guard let captures else { return }
+    for trace in findings.traces + findings.checks.flatMap(\.traces) {
+      guard let capture = trace.capture, capture.hasPrefix(captures + "/") else { continue }
+      try? FileManager.default.removeItem(atPath: capture)
+    }
+  }
+
+  func summary(_ step: TestStep) -> String { step.summary + (round.map { " (\($0))" } ?? "") }
 
   private func late(_ elapsed: Duration) -> Outcome {
     .failed([Mismatch("time", expected: "held when the time is up", found: "held after \(elapsed.seconds) s")])
   }
 
   /// - Parameter limit: what is left of `within:`.
-  private func perform(_ action: TestAction, _ limit: Duration?) async throws -> Attempt {
+  private func perform(_ step: TestStep, _ limit: Duration?, _ number: Int) async throws -> Attempt {
     do {
-      switch action {
+      switch step.action {
       case .trace(let step):
-        let trace = try await api.trace(step.query)
+        var query = step.query
+        query.directory = captures
+        let trace = try await api.trace(query)
         return Attempt(outcome: step.judge(trace), findings: Findings(traces: [trace]))
       case .noTransit(let step):
         let query = NoTransitQuery(node: step.node, except: step.exceptCustomers ? "customers" : nil)
@@ -75,9 +117,14 @@ public struct StepRunner<C: Clock<Duration>>: Sendable {
         let command = ExecCommand(argv: ["/bin/sh", "-c", step.command], timeoutMs: milliseconds(limit))
         return Attempt(outcome: step.judge(try await api.exec(command, in: step.node)))
       case .fault(let step):
-        try await api.fault(step.command)
+        try await unbroken { try await api.fault(step.command) }
         return Attempt(outcome: .held)
-      case .traffic, .check, .parallel: return Attempt(outcome: .undecided("not there yet"))
+      case .traffic(let traffic): return try await start(traffic, of: step, number)
+      case .check(let step):
+        let report = try await api.check(CheckQuery(words: step.words, directory: captures))
+        return Attempt(
+          outcome: step.judge(report), findings: Findings(checks: report.checks), measured: report.measured)
+      case .parallel(let lists): return try await runTogether(lists)
       case .nat(let step):
         let result = try await api.translation(step.query)
         return Attempt(outcome: step.judge(result), findings: Findings(traces: [result.trace], nodes: [step.node]))
@@ -93,11 +140,13 @@ public struct StepRunner<C: Clock<Duration>>: Sendable {
         }
       case .apply(let step):
         return try await judge(step) {
-          let result = try await api.apply($0)
+          let request = $0
+          let result = try await unbroken { try await api.apply(request) }
           return Attempt(outcome: step.judge(result), findings: Findings(nodes: Set(result.plan.nodes.map(\.node))))
         }
       case .rollback(let step):
-        let result = try await api.rollback(RollbackRequest(version: step.version, author: ChangeStep.author))
+        let request = RollbackRequest(version: step.version, author: ChangeStep.author)
+        let result = try await unbroken { try await api.rollback(request) }
         return Attempt(outcome: .held, findings: Findings(nodes: Set(result.plan.nodes.map(\.node))))
       }
     } catch let refusal as APIError {
@@ -142,6 +191,14 @@ public struct StepRunner<C: Clock<Duration>>: Sendable {
     return lab.node(step.node)?.interfaces.first { $0.segment != nil && $0.segment == far.segment }?.name
   }
 }
+
+/// What changes the lab is carried through even if nobody waits for it any more: broken off, nobody would know whether it
+/// was done, and it could still happen after the test was mended.
+func unbroken<Value: Sendable>(_ body: @escaping @Sendable () async throws -> Value) async throws -> Value {
+  try await Task(operation: body).value
+}
+
+func millisecondsSince1970() -> Double { Date().timeIntervalSince1970 * 1000 }
 
 extension FaultStep {
   var command: FaultCommand {

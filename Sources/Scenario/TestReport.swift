@@ -10,9 +10,7 @@ public struct Findings: Sendable {
   /// Nodes that the step was about.
   public var nodes: Set<String> = []
 
-  public init() {}
-
-  init(
+  public init(
     traces: [Trace] = [], rates: [RateResult] = [], traffic: [TrafficState] = [], checks: [CheckResult] = [],
     nodes: Set<String> = []
   ) {
@@ -40,6 +38,26 @@ public struct StepReport: Sendable {
   public var startedAt: Double = 0
   public var seconds: Double = 0
   public var isFault = false
+
+  public init(
+    place: Place, summary: String, outcome: Outcome, heldAfter: Double? = nil, withinMilliseconds: UInt32? = nil,
+    measured: String? = nil, findings: Findings = Findings(), startedAt: Double = 0, seconds: Double = 0,
+    isFault: Bool = false
+  ) {
+    self.place = place
+    self.summary = summary
+    self.outcome = outcome
+    self.heldAfter = heldAfter
+    self.withinMilliseconds = withinMilliseconds
+    self.measured = measured
+    self.findings = findings
+    self.startedAt = startedAt
+    self.seconds = seconds
+    self.isFault = isFault
+  }
+
+  /// What the step is called in the file, the first word of its summary: `trace`, `no-transit`.
+  public var word: String { summary.prefix { $0 != " " }.description }
 }
 
 /// What became of one test: its steps up to the first that did not hold.
@@ -96,10 +114,12 @@ public struct FileReport: Sendable {
   public let seconds: Double
   /// Why the file was not run, or not to its end; the exit code says whose matter it is.
   public let problem: (exit: Int32, message: String)?
+  /// What was tested, for drawings and places; nil: the file could not be read.
+  public var topology: ResolvedLab?
 
   public init(
     file: String, lab: String, runningAs: String? = nil, tests: [TestReport], seconds: Double,
-    problem: (exit: Int32, message: String)? = nil
+    problem: (exit: Int32, message: String)? = nil, topology: ResolvedLab? = nil
   ) {
     self.file = file
     self.lab = lab
@@ -107,6 +127,7 @@ public struct FileReport: Sendable {
     self.tests = tests
     self.seconds = seconds
     self.problem = problem
+    self.topology = topology
   }
 
   /// 0 all hold, 1 some fail or are undecided, 2 bad file or no tests, 3 could not run.

@@ -1,5 +1,6 @@
 internal import NorthboundAPI
 public import NorthboundClient
+internal import Synchronization
 public import Topology
 
 /// Runs the tests of one file, in order, on a lab that runs.
@@ -18,6 +19,8 @@ public struct TestRunner: Sendable {
   /// How long the lab may take to converge again after a test.
   let patience: Duration
   let clock = ContinuousClock()
+  /// The lab's last event that is known.
+  private let newest = EventNumber()
 
   /// `folders` are those of the run that these tests belong to; `labName`: nil, the file's.
   public init(
@@ -59,48 +62,103 @@ public struct TestRunner: Sendable {
     return reports
   }
 
+  /// The rounds of a test. Each finds the lab as the file has it: what the one before broke is mended.
   private func run(
     _ test: LabTest, settled: Bool, _ start: ContinuousClock.Instant
   ) async throws -> (TestReport, left: String?) {
-    if settled, let reasons = try await whyNotConverged() {
-      return (try await unsettled(test, reasons, start), nil)
-    }
-    let changes = test.steps.contains(where: \.changesVersion)
-    let version = changes ? try await currentVersion() : nil
-    let captures = test.steps.contains(where: \.measuresRate) ? try TemporaryFolder() : nil
-    defer { captures?.remove() }
-    let runner = StepRunner(api: api, lab: lab, captures: captures?.path)
+    let startedAt = millisecondsSince1970()
     var steps: [StepReport] = []
-    var broke = false
-    var evidence: Result<String, Unkept>?
-    var failure: (any Error)?
-    for step in test.steps {
-      broke = broke || step.isFault
-      do {
-        let (report, findings) = try await runner.run(step)
-        steps.append(report)
-        if report.outcome.holds { continue }
-        evidence = try await keepEvidence(of: test, findings)
-      } catch {
-        failure = error
+    var events: [LabEvent] = []
+    var last = Round()
+    for round in 1...max(1, test.times) {
+      if settled, let reasons = try await whyNotConverged() {
+        let unsettled = try await self.unsettled(test, reasons, start)
+        if round == 1 { return (unsettled, nil) }
+        last = Round(steps: unsettled.steps, evidence: unsettled.evidence, problem: unsettled.evidenceProblem)
+      } else {
+        last = try await self.round(test, test.times > 1 ? "\(round) of \(test.times)" : nil)
       }
-      break
+      events += last.events
+      // Packets of rounds that held are of no use to anybody, and there may be very many.
+      let isOver = round == test.times || !last.holds || last.left != nil
+      steps += last.steps.map { step in
+        var step = step
+        if !isOver { step.findings = Findings() }
+        return step
+      }
+      if isOver { break }
     }
-    let taken = seconds(since: start)
+    var report = TestReport(
+      name: test.name, seconds: seconds(since: start), steps: steps, evidence: last.evidence,
+      evidenceProblem: last.problem)
+    report.startedAt = startedAt
+    report.events = events
+    return (report, last.left)
+  }
+
+  private struct Round {
+    var steps: [StepReport] = []
+    var evidence: String?
+    var problem: String?
+    var events: [LabEvent] = []
+    /// What could not be taken back.
+    var left: String?
+
+    var holds: Bool { steps.last.map { $0.outcome.holds } ?? true }
+  }
+
+  private func round(_ test: LabTest, _ name: String?) async throws -> Round {
+    let all = (test.steps + test.always).flatMap(\.all)
+    let changes = all.contains(where: \.changesVersion)
+    let version = changes ? try await currentVersion() : nil
+    let newest = try await newestEvent()
+    let captures = !test.always.isEmpty || all.contains(where: \.capturesPackets) ? try TemporaryFolder() : nil
+    defer { captures?.remove() }
+    let runner = StepRunner(api: api, lab: lab, captures: captures?.path, round: name)
+    var round = Round()
+    var failure: (any Error)?
+    do {
+      let offender = try await TestPass(test, runner).run()
+      round.steps = runner.journal.reports
+      if let offender {
+        let evidence = try await keepEvidence(of: test, round.steps, offender)
+        (round.evidence, round.problem) = (try? evidence.get(), evidence.problem)
+      }
+      round.events = try await events(after: newest)
+    } catch {
+      failure = error
+    }
     // First the nodes: a version is committed on those that run.
-    if broke { try await mend() }
-    let left = changes ? try await goBack(to: version) : nil
+    if runner.journal.broke { try await mend() }
+    round.left = changes ? try await goBack(to: version) : nil
     if let failure { throw failure }
-    if let left, steps.last?.outcome.holds != false {
-      steps.append(
-        StepReport(
-          place: test.place, summary: "take back what the test applied",
-          outcome: .failed([Mismatch("the lab", expected: "as the test found it", found: left)]), heldAfter: nil,
-          withinMilliseconds: nil))
+    if let left = round.left, round.holds { round.steps.append(Self.leftover(test, left)) }
+    return round
+  }
+
+  private static func leftover(_ test: LabTest, _ left: String) -> StepReport {
+    StepReport(
+      place: test.place, summary: "take back what the test applied",
+      outcome: .failed([Mismatch("the lab", expected: "as the test found it", found: left)]), heldAfter: nil,
+      withinMilliseconds: nil)
+  }
+
+  /// The number of the lab's last event; 0: it cannot say.
+  private func newestEvent() async throws -> UInt64 {
+    try await events(after: newest.value).last?.number ?? newest.value
+  }
+
+  /// What the lab said since; a report without it is still a report.
+  private func events(after number: UInt64) async throws -> [LabEvent] {
+    do {
+      let events = try await api.events(since: number)
+      if let last = events.last { newest.value = last.number }
+      return events
+    } catch is APIError {
+      return []
+    } catch ClientError.timedOut {
+      return []
     }
-    let report = TestReport(
-      name: test.name, seconds: taken, steps: steps, evidence: try? evidence?.get(), evidenceProblem: evidence?.problem)
-    return (report, left)
   }
 
   private func currentVersion() async throws -> Int? {
@@ -134,7 +192,7 @@ public struct TestRunner: Sendable {
   /// A refusal to mend shows in the next test: the lab has not converged before it.
   private func mend() async throws {
     do {
-      try await api.mend()
+      try await unbroken { try await api.mend() }
     } catch is APIError {}
   }
 
@@ -154,17 +212,24 @@ public struct TestRunner: Sendable {
     let reason = "the lab was not converged when the test began: " + reasons.prefix(5).joined(separator: "; ")
     let step = StepReport(
       place: test.place, summary: "converged", outcome: .undecided(reason), heldAfter: nil, withinMilliseconds: nil)
-    let evidence = try await keepEvidence(of: test, Findings())
+    let evidence = try await keepEvidence(of: test, [], nil)
     return TestReport(
       name: test.name, seconds: seconds(since: start), steps: [step], evidence: try? evidence.get(),
       evidenceProblem: evidence.problem)
   }
 
   /// The folder, or why it could not be written: the verdict stands without it.
-  private func keepEvidence(of test: LabTest, _ findings: Findings) async throws -> Result<String, Unkept> {
+  private func keepEvidence(
+    of test: LabTest, _ steps: [StepReport], _ offender: StepReport?
+  ) async throws -> Result<String, Unkept> {
     let evidence = Evidence(base: directory, folder: folders.claim(lab: labName, test: test.name))
+    var findings = offender?.findings ?? Findings()
+    // Load is evidence of the test, whichever step failed.
+    findings.traffic = steps.flatMap(\.findings.traffic).filter { $0.result != nil || $0.error != nil }
     do {
-      return .success(try await evidence.keep(findings, from: api, nodes: lab.nodes))
+      return .success(
+        try await evidence.keep(
+          findings, from: api, nodes: lab.nodes, concerned: offender.map { concerned(test, $0) } ?? []))
     } catch is CancellationError {
       throw CancellationError()
     } catch {
@@ -172,7 +237,25 @@ public struct TestRunner: Sendable {
     }
   }
 
+  /// The nodes whose kernels tell why a step did not hold: those it names, and those that its packets met.
+  private func concerned(_ test: LabTest, _ offender: StepReport) -> Set<String> {
+    let step = (test.steps + test.always).flatMap(\.all).first { $0.place == offender.place }
+    var nodes = (step?.nodes ?? []).union(offender.findings.nodes)
+    for trace in offender.findings.traces { nodes.formUnion(trace.forward.path + trace.return.path) }
+    for check in offender.findings.checks { nodes.formUnion(check.violations.map(\.node)) }
+    return nodes
+  }
+
   private func seconds(since start: ContinuousClock.Instant) -> Double { (clock.now - start).seconds }
+}
+
+/// Shared by the tests of one run.
+private final class EventNumber: Sendable {
+  private let number = Mutex<UInt64>(0)
+  var value: UInt64 {
+    get { number.withLock { $0 } }
+    set { number.withLock { $0 = newValue } }
+  }
 }
 
 /// Evidence that could not be written.

@@ -1,7 +1,7 @@
 /// The lab file: text → `ResolvedLab`.
 ///
-///   bytes ─ SourceFile ─ DocumentReader ─► Tree ─ ShapeChecker (tables of keys) ─ LabResolver ─► ResolvedLab
-///                              CHANGEs ─► Tree ─ ShapeChecker ─ ChangeOverlay ──┘
+///   bytes ─ SourceFile ─ DocumentReader ─► Tree ─ TestExpansion ─ ShapeChecker (tables of keys) ─ LabResolver ─► ResolvedLab
+///                              CHANGEs ─► Tree ─────────────────── ShapeChecker ─ ChangeOverlay ──┘
 public enum TopologyFile {
   /// Reads and resolves a topology file, or a tests file (`{topology: FILE, tests: [...]}`) with the topology that it
   /// names. Never throws and never stops at the first mistake: all diagnostics come together, sorted by place.
@@ -21,24 +21,37 @@ public enum TopologyFile {
   /// A topology file and CHANGEs laid over it in order. Diagnostics carry the file and place of the layer that they are
   /// about. The file's `tests:` are left out where there are CHANGEs: they are about the lab as it was written.
   public static func parse(_ layers: [FileLayer], baseDirectory: String) -> Parsed<ResolvedLab> {
+    read(layers, baseDirectory: baseDirectory).lab
+  }
+
+  /// The same, and which of the layers are needed for it (indexes, rising): the topology file, and the CHANGEs of which
+  /// something is left. All of them where there are mistakes.
+  public static func read(
+    _ layers: [FileLayer], baseDirectory: String
+  ) -> (lab: Parsed<ResolvedLab>, needed: [Int]) {
     let reporter = Reporter()
+    let all = Array(layers.indices)
     guard let first = layers.first else {
       reporter.error(Place(file: "topology", line: 1, column: 1), "no topology file; expected one below the CHANGEs")
-      return reporter.result(nil)
+      return (reporter.result(nil), all)
     }
     guard let source = SourceFile(name: first.file, bytes: Array(first.text.utf8), reporter),
       let document = document(source, baseDirectory: baseDirectory, reporter)
-    else { return reporter.result(nil) }
-    guard layers.count > 1 else { return resolve(document, reporter) }
+    else { return (reporter.result(nil), all) }
+    guard layers.count > 1 else { return (resolve(document, reporter), all) }
     var merged = document
-    merged.tree = merged.tree.without("tests")
+    merged.tests = []
+    var changes: [Tree] = []
     for layer in layers.dropFirst() {
       guard let source = SourceFile(name: layer.file, bytes: Array(layer.text.utf8), reporter),
         let change = readChange(source, reporter)
-      else { return reporter.result(nil) }
+      else { return (reporter.result(nil), all) }
+      changes.append(change)
       merged.tree = ChangeOverlay.lay(change, over: merged.tree, reporter)
     }
-    return resolve(merged, reporter)
+    let lab = resolve(merged, reporter)
+    guard lab.value != nil else { return (lab, all) }
+    return (lab, [0] + LayerUse(over: document.tree, changes).needed.map { $0 + 1 })
   }
 
   /// nil after reporting why there is nothing that could be laid over a topology.
@@ -52,7 +65,9 @@ public enum TopologyFile {
 
   /// A lab's tree with what diagnostics call its file and where relative paths start.
   private struct Document {
+    /// Its `tests:` are empty: they stand apart, written out.
     var tree: Tree
+    var tests: [WrittenTest]
     var file: String
     var baseDirectory: String
   }
@@ -65,7 +80,8 @@ public enum TopologyFile {
   private static func resolve(_ document: Document, _ reporter: Reporter) -> Parsed<ResolvedLab> {
     reporter.result(
       LabResolver(
-        tree: document.tree, file: document.file, baseDirectory: document.baseDirectory, reporter: reporter
+        tree: document.tree, tests: document.tests, file: document.file, baseDirectory: document.baseDirectory,
+        reporter: reporter
       ).resolve())
   }
 
@@ -74,15 +90,29 @@ public enum TopologyFile {
     if let topology = tree["topology"], topology.text != nil, !topology.isAbsent {
       return testsDocument(tree, source, baseDirectory, reporter)
     }
-    ShapeChecker(reporter: reporter).check(tree, .record(FileKeys.lab), "the file")
-    return Document(tree: tree, file: source.name, baseDirectory: baseDirectory)
+    let (rest, tests) = check(tree, FileKeys.lab, reporter)
+    return Document(tree: rest, tests: tests, file: source.name, baseDirectory: baseDirectory)
+  }
+
+  /// The file without its tests, and these.
+  private static func check(_ tree: Tree, _ record: Record, _ reporter: Reporter) -> (rest: Tree, tests: [WrittenTest])
+  {
+    let (rest, tests) = TestExpansion.expand(tree, reporter)
+    let checker = ShapeChecker(reporter: reporter)
+    checker.check(rest, .record(record), "the file")
+    for test in tests {
+      reporter.combination = test.combination
+      checker.check(test.tree, .record(TestKeys.test), "tests")
+    }
+    reporter.combination = nil
+    return (rest, tests)
   }
 
   /// The lab of another file with the tests of this one; that file's own tests are not run.
   private static func testsDocument(
     _ tree: Tree, _ source: SourceFile, _ baseDirectory: String, _ reporter: Reporter
   ) -> Document? {
-    ShapeChecker(reporter: reporter).check(tree, .record(FileKeys.tests), "the file")
+    let (_, tests) = check(tree, FileKeys.tests, reporter)
     guard let path = tree["topology"], let text = path.text else { return nil }
     let named = FilePath.join(FilePath.directory(of: source.name), text)
     let absolute = FilePath.absolute(FilePath.join(baseDirectory, text))
@@ -94,11 +124,8 @@ public enum TopologyFile {
       reporter.error(path.place, "`\(text)` is a tests file itself; expected a topology file")
       return nil
     }
-    ShapeChecker(reporter: reporter).check(lab, .record(FileKeys.lab), "the file")
-    let merged = Tree(
-      place: lab.place,
-      content: .mapping(lab.entries.filter { $0.key != "tests" } + tree.entries.filter { $0.key == "tests" }))
-    return Document(tree: merged, file: named, baseDirectory: FilePath.directory(of: absolute))
+    let (rest, _) = check(lab, FileKeys.lab, reporter)
+    return Document(tree: rest, tests: tests, file: named, baseDirectory: FilePath.directory(of: absolute))
   }
 }
 

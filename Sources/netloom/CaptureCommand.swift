@@ -14,6 +14,8 @@ struct CaptureCommand: ParsableCommand {
         netloom capture isp1 customer:eth1 -f "tcp port 179" --for 10s
         netloom capture -w lab.pcapng                          until Ctrl-C
         netloom capture isp1 -w - | wireshark -k -i -
+        netloom capture -w lab.pcapng --split                  lab-NODE.IFACE.pcapng
+        netloom capture -w lab.pcapng --rotate-size 100mb --keep 5
 
       The file is complete after --for, SIGINT or SIGTERM; an old one is replaced
       once the capture begins. `lo` is captured only when asked for (NODE:lo).
@@ -33,6 +35,18 @@ struct CaptureCommand: ParsableCommand {
   @Option(name: .customLong("for"), help: ArgumentHelp("Ends by itself (500ms, 10s, 2m).", valueName: "time"))
   var duration: TimeArgument?
 
+  @Flag(help: "A file for each interface: FILE-NODE.IFACE.pcapng.")
+  var split = false
+
+  @Option(help: ArgumentHelp("A series FILE-00001.pcapng ... of at most this size each.", valueName: "size"))
+  var rotateSize: SizeArgument?
+
+  @Option(help: ArgumentHelp("A series of files of at most this time each.", valueName: "time"))
+  var rotateTime: TimeArgument?
+
+  @Option(help: ArgumentHelp("Of a series keep the newest files only.", valueName: "files"))
+  var keep: Int?
+
   @Option(help: ArgumentHelp("The lab; may be left out while one runs.", valueName: "lab"))
   var lab: String?
 
@@ -41,8 +55,18 @@ struct CaptureCommand: ParsableCommand {
 
   @OptionGroup var appearance: AppearanceOptions
 
+  private var isSeries: Bool { rotateSize != nil || rotateTime != nil }
+
   func validate() throws {
     if let duration, duration.duration <= .zero { throw ValidationError("--for must be more than nothing") }
+    if let rotateTime, rotateTime.duration <= .zero {
+      throw ValidationError("--rotate-time must be more than nothing")
+    }
+    if let keep, keep < 1 || keep > 1_000_000 { throw ValidationError("--keep is \(keep), expected 1 to 1000000") }
+    if keep != nil, !isSeries { throw ValidationError("--keep needs --rotate-size or --rotate-time") }
+    if split || isSeries, write == nil || write == "-" {
+      throw ValidationError("--split, --rotate-size and --rotate-time need -w FILE")
+    }
   }
 
   func run() throws {
@@ -56,6 +80,10 @@ struct CaptureCommand: ParsableCommand {
       node: "", argv: try arguments(found), environment: Output.environment, directory: Output.currentDirectory,
       wantsTerminal: false)
     guard let write, write != "-" else { throw Exit(code: try target.run(request)) }
+    if split || isSeries {
+      request.descriptors = [try Self.openFolder(of: write), 1, 2]
+      throw Exit(code: try target.run(request))
+    }
     let file = try Self.open(write)
     request.descriptors = [0, file.descriptor, 2]
     let code = try target.run(request)
@@ -72,7 +100,15 @@ struct CaptureCommand: ParsableCommand {
       if !point.description.isEmpty { words += ["--describe", point.description] }
     }
     if let filter { words += ["--filter", filter] }
-    if let write { words += [write == "-" ? "--write" : "--replace", "-"] }
+    if split || isSeries, let write {
+      words += ["--files", Self.stem(of: write)]
+      if split { words.append("--split") }
+      if let rotateSize { words += ["--rotate-size", String(rotateSize.bytes)] }
+      if let rotateTime { words += ["--rotate-time", fixed(rotateTime.duration.inSeconds, 6)] }
+      if let keep { words += ["--keep", String(keep)] }
+    } else if let write {
+      words += [write == "-" ? "--write" : "--replace", "-"]
+    }
     if let duration { words += ["--for", fixed(duration.duration.inSeconds, 3)] }
     return words
   }
@@ -85,9 +121,41 @@ struct CaptureCommand: ParsableCommand {
     return (old, false)
   }
 
+  /// Several files are made by the probe, in the folder that it is given open.
+  private static func openFolder(of path: String) throws(LabError) -> Int32 {
+    let folder = path.lastIndex(of: "/").map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
+    let opened = Glibc.open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    guard opened >= 0 else { throw LabError(.usage, "cannot open \(folder): \(String(cString: strerror(errno)))") }
+    guard faccessat(opened, ".", W_OK, 0) == 0 else {
+      throw LabError(.usage, "cannot write into \(folder): \(String(cString: strerror(errno)))")
+    }
+    return opened
+  }
+
+  /// What the names of several files begin with.
+  private static func stem(of path: String) -> String {
+    let name = path.lastIndex(of: "/").map { String(path[path.index(after: $0)...]) } ?? path
+    return name.hasSuffix(".pcapng") ? String(name.dropLast(7)) : name
+  }
+
   /// A capture that never began leaves no file.
   private static func removeEmpty(_ path: String) {
     var status = stat()
     if lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFREG, status.st_size == 0 { unlink(path) }
+  }
+}
+
+/// `100mb`: a whole or decimal number and a unit of 1024, as in topology files.
+struct SizeArgument: ExpressibleByArgument {
+  let bytes: UInt64
+
+  init?(argument: String) {
+    let units: [(suffix: String, factor: Double)] = [("kb", 1024), ("mb", 1_048_576), ("gb", 1_073_741_824), ("b", 1)]
+    guard let unit = units.first(where: { argument.hasSuffix($0.suffix) }),
+      let number = Double(argument.dropLast(unit.suffix.count)), number.isFinite, number > 0
+    else { return nil }
+    let size = (number * unit.factor).rounded()
+    guard size >= 1, size <= 1e15 else { return nil }
+    bytes = UInt64(size)
   }
 }

@@ -12,48 +12,59 @@ struct FaultCommandLine: AsyncParsableCommand {
       EXAMPLES:
         netloom fault link-down customer:eth1 isp1:eth1
         netloom fault link-up customer:eth1 isp1:eth1
+        netloom fault flap customer:eth1 isp1:eth1 --times 5 --down 200ms --up 800ms
+        netloom fault loss customer:eth1 isp1:eth1 10%               both ways
+        netloom fault loss customer:eth1 isp1:eth1 10% --from isp1   only what isp1 sends; 0% takes it away
+        netloom fault delay isp2:eth3 web:eth1 50ms --jitter 5ms     on a link that declares `delay:`
+        netloom fault rate customer:eth1 isp1:eth1 5mbit
+        netloom fault partition h1,customer isp1,isp2                links between the groups go down
         netloom fault kill isp1                  the node; start makes it run again
         netloom fault kill-speaker isp1          its BGP process only
         netloom fault reset-session customer isp1
         netloom fault kill-controller
+        netloom fault mend                       everything that stands: links, nodes, impairments
       """)
 
-  @Argument(help: "link-down, link-up, kill, start, kill-speaker, reset-session, kill-controller.")
+  @Argument(
+    help: ArgumentHelp(
+      (FaultStep.Kind.allCases.map(\.rawValue) + [Self.mend]).joined(separator: ", ") + "."),
+    completion: .list(FaultStep.Kind.allCases.map(\.rawValue) + [Self.mend]))
   var kind: String
 
-  @Argument(help: "Both ends of the link (NODE:IFACE), or the node, or node and neighbor.")
+  @Argument(help: "Both ends of the link (NODE:IFACE) and how much, or the node, or node and neighbor, or groups.")
   var targets: [String] = []
 
+  @OptionGroup var arguments: FaultArguments
   @OptionGroup var common: CommonOptions
 
-  private static let notYet: Set<String> = ["flap", "loss", "delay", "partition"]
+  /// No fault of a test: tests are mended when they end.
+  private static let mend = "mend"
 
   func run() async throws {
-    if Self.notYet.contains(kind) { throw LabError(.usage, "fault \(kind) is not there yet in this version") }
-    let known = FaultStep.Kind.allCases.map(\.rawValue)
+    if kind == Self.mend {
+      guard targets.isEmpty else {
+        throw LabError(.usage, "fault mend takes nothing more; it mends everything that stands")
+      }
+      try await common.find().naming { try await $0.mend() }
+    } else {
+      try await carryOut()
+    }
+    if common.json { try Output.json(Done()) }
+  }
+
+  private func carryOut() async throws {
+    let known = FaultStep.Kind.allCases.map(\.rawValue) + [Self.mend]
     guard let fault = FaultStep.Kind(rawValue: kind) else {
       let hint =
         nearest(to: kind, in: known).map { "did you mean \($0)?" } ?? "known are \(known.joined(separator: ", "))"
       throw LabError(.usage, "there is no fault \(kind); \(hint)")
     }
-    let wanted = Self.targetCount(fault)
-    guard targets.count == wanted else {
-      throw LabError(.usage, "fault \(kind) takes \(Self.targetWords(fault)); \(targets.count) given")
-    }
-    try checkEnds(fault)
+    // First what needs no lab.
+    _ = try arguments.commands(fault, targets)
     let (lab, names) = try common.find(all: targets)
+    let commands = try arguments.commands(fault, names)
     if fault == .killSpeaker { try await checkSpeaker(names[0], in: lab) }
-    try await lab.naming { try await $0.fault(FaultCommand(kind: kind, targets: names)) }
-    if common.json { try Output.json(Done()) }
-  }
-
-  /// A node alone does not say which of its links.
-  private func checkEnds(_ kind: FaultStep.Kind) throws {
-    guard kind == .linkDown || kind == .linkUp, let end = targets.first(where: { !$0.contains(":") }) else { return }
-    throw LabError(
-      .usage,
-      "fault \(kind.rawValue) takes \(Self.targetWords(kind)); \(end) names no interface, see: "
-        + "netloom show links \(end)")
+    for command in commands { try await lab.naming { try await $0.fault(command) } }
   }
 
   /// As a step of a test: what speaks no BGP has no speaker to kill.
@@ -62,25 +73,6 @@ struct FaultCommandLine: AsyncParsableCommand {
       node.asn == nil, NodeKind(rawValue: node.kind)?.isDaemon != true
     else { return }
     throw LabError(.usage, "fault kill-speaker: \(name) speaks no BGP; expected a router with an asn")
-  }
-
-  private static func targetCount(_ kind: FaultStep.Kind) -> Int {
-    switch kind {
-    case .linkDown, .linkUp, .resetSession: 2
-    case .flap, .loss, .delay, .jitter, .rate: 3
-    case .kill, .start, .killSpeaker: 1
-    case .killController, .partition: 0
-    }
-  }
-
-  private static func targetWords(_ kind: FaultStep.Kind) -> String {
-    switch kind {
-    case .linkDown, .linkUp: "both ends of the link, NODE:IFACE NODE:IFACE"
-    case .resetSession: "a node and its neighbor"
-    case .flap, .loss, .delay, .jitter, .rate: "both ends of the link, NODE:IFACE NODE:IFACE, and how much"
-    case .kill, .start, .killSpeaker: "one node"
-    case .killController, .partition: "nothing"
-    }
   }
 }
 

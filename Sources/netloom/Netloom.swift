@@ -28,7 +28,7 @@ struct Netloom: ParsableCommand {
         name: "Looking inside",
         subcommands: [
           ExecCommand.self, ShowCommand.self, ExplainCommand.self, TraceCommand.self, RateCommand.self,
-          CaptureCommand.self,
+          TrafficCommand.self, FlowsCommand.self, CaptureCommand.self,
         ]),
       CommandGroup(
         name: "Changing",
@@ -36,9 +36,10 @@ struct Netloom: ParsableCommand {
           PlanCommand.self, ApplyCommand.self, ConfirmCommand.self, RollbackCommand.self, HistoryCommand.self,
           DriftCommand.self,
         ]),
-      CommandGroup(name: "Proving", subcommands: [TestCommand.self, FaultCommandLine.self]),
+      CommandGroup(name: "Proving", subcommands: [TestCommand.self, CheckCommand.self, FaultCommandLine.self]),
       CommandGroup(
-        name: "Files", subcommands: [ValidateCommand.self, GraphCommand.self, SchemaCommand.self]),
+        name: "Files",
+        subcommands: [ValidateCommand.self, ImportCommand.self, GraphCommand.self, SchemaCommand.self]),
       CommandGroup(name: "This machine", subcommands: [DoctorCommand.self, SpeakerCommand.self]),
     ])
 
@@ -49,5 +50,5 @@ struct Netloom: ParsableCommand {
     } + ["help"]
 
   /// Promised, refused by name until it is there.
-  static let notYet: Set<String> = ["traffic", "pipeline", "mesh"]
+  static let notYet: Set<String> = ["pipeline", "mesh"]
 }

@@ -54,8 +54,8 @@ struct RateCommand: AsyncParsableCommand {
     if proto == .udp, rate == nil { throw ValidationError("--proto udp needs --rate: UDP itself knows no limit") }
     if proto == .tcp, rate != nil { throw ValidationError("--rate goes with --proto udp: TCP finds its own rate") }
     if port == 0 { throw ValidationError("--port 0 is no port; expected 1 to 65535") }
-    if length.duration < .milliseconds(100) || length.duration > .seconds(3600) {
-      throw ValidationError("--for must be 100ms to 60m")
+    if length.duration < .milliseconds(100) || length.duration > .seconds(600) {
+      throw ValidationError("--for must be 100ms to 10m")
     }
   }
 

@@ -9,19 +9,20 @@ struct TestCommand: AsyncParsableCommand {
     discussion: """
       EXAMPLES:
         netloom test topologies/dual-isp.yaml
-        netloom test topologies/*.yaml --junit report.xml
+        netloom test topologies/*.yaml --junit report.xml --html report.html
+        netloom test lab.yaml --sarif leaks.sarif --tap report.tap
         netloom test lab.yaml --only "the way back is the other ISP" --keep
         netloom test checks.yaml --lab dual-isp         on a lab that runs
 
-      A step that does not hold keeps its evidence in evidence/LAB/TEST/.
+      A step that does not hold keeps its evidence in evidence/LAB/TEST/. Reports are written whatever the tests came
+      to. In GitHub Actions, issues are also shown beside the lines of a change and a summary on the page of the run.
       Exit codes: 0 all hold; 1 some fail or are undecided; 2 bad file, or no tests in it; 3 could not run.
       """)
 
   @Argument(help: "Topology files, or files of tests ({topology: FILE, tests: [...]}).", completion: .file())
   var files: [String]
 
-  @Option(help: ArgumentHelp("Write a JUnit report.", valueName: "file"), completion: .file(extensions: ["xml"]))
-  var junit: String?
+  @OptionGroup(title: "Reports") var reports: ReportOptions
 
   @Flag(help: "Leave the lab running.")
   var keep = false
@@ -39,7 +40,7 @@ struct TestCommand: AsyncParsableCommand {
 
   func run() async throws {
     try Self.check(lab)
-    if let junit { try Paths.checkWritable(junit) }
+    let outputs = try reports.prepared(jsonOnStdout: output == .json)
     let root = RunRoot.ofThisUser()
     root.sweep()
     let quiet = output == .json
@@ -51,17 +52,16 @@ struct TestCommand: AsyncParsableCommand {
       Self.show(note, style, quiet: quiet, verbose: verbose)
     }
     let files = self.files
-    let reports = try await cancelledBySignals { try await run.run(files) }
-    if let junit { try Paths.write(JUnitDocument(reports).xml(), to: junit) }
+    let results = try await outputs.guarding { try await cancelledBySignals { try await run.run(files) } }
     if quiet {
-      try Output.json(reports.map(FileResult.init))
+      try Output.json(results.map(FileResult.init))
     } else {
-      Output.line("\n" + style.summary(reports))
-      for report in reports where keep && lab == nil && !report.tests.isEmpty {
+      Output.line("\n" + style.summary(results))
+      for report in results where keep && lab == nil && !report.tests.isEmpty {
         Output.line("lab \(report.runningAs) stays; take it down with: netloom down \(report.runningAs)")
       }
     }
-    let code = ScenarioRun.exitCode(reports)
+    let code = outputs.write(results) ? ScenarioRun.exitCode(results) : LabError.Kind.environment.rawValue
     if code != 0 { throw Exit(code: code) }
   }
 

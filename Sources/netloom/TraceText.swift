@@ -35,7 +35,9 @@ struct TraceText {
   }
 
   private func way(_ name: String, _ path: TracedPath) -> [String] {
-    guard !path.path.isEmpty else { return ["", "\(palette.bold(name))  nothing was seen"] }
+    guard !path.path.isEmpty else {
+      return ["", "\(palette.bold(name))  nothing was seen"] + path.drops.map { drop($0) }
+    }
     var counts = "\(path.packets) \(path.packets == 1 ? "packet" : "packets")"
     if path.lost > 0 { counts += ", \(path.lost) lost" + (path.lastSeen.map { ", last seen at \($0)" } ?? "") }
     var lines = ["", "\(palette.bold(name))  \(path.path.joined(separator: " → "))  \(palette.dim("(\(counts))"))"]
@@ -49,7 +51,17 @@ struct TraceText {
       lines.append("  \(path.paths.count) paths were used:")
       lines += path.paths.map { "    \($0.path.joined(separator: " → "))  \(palette.dim("(\($0.packets) packets)"))" }
     }
-    return lines
+    return lines + path.drops.map { drop($0) }
+  }
+
+  /// E.g. `  3 ended in isp1, come in by eth1: filter (rule counted 3)`.
+  private func drop(_ drop: TracedDrop) -> String {
+    let place =
+      drop.interface.isEmpty
+      ? "in \(drop.node), before they left it"
+      : drop.sent ? "on the link from \(drop.node):\(drop.interface)" : "in \(drop.node), come in by \(drop.interface)"
+    let reason = drop.reason == "unknown" ? palette.yellow(drop.reason) : palette.red(drop.reason)
+    return "  \(drop.packets) ended \(place): \(reason)  \(palette.dim("(\(drop.detail))"))"
   }
 
   private func rewrites(_ rewrite: TracedRewrite) -> String {

@@ -145,6 +145,38 @@ struct FlowRuleTests {
     let not = try rule([4, 0x86, 80])
     #expect(FlowComponent.ranges(operations(not), through: 65535) == [0...79, 81...65535])
   }
+
+  /// The meaning of RFC 8955 section 4.2.1.1, asked for each number by itself.
+  private func isMeant(_ number: UInt64, _ operations: [FlowOperation]) -> Bool {
+    var (whole, run) = (false, true)
+    for (place, operation) in operations.enumerated() {
+      if place > 0, !operation.isAnd { (whole, run) = (whole || run, true) }
+      let holds =
+        number < operation.value && operation.comparison.contains(.less)
+        || number > operation.value && operation.comparison.contains(.greater)
+        || number == operation.value && operation.comparison.contains(.equal)
+      run = run && holds
+    }
+    return whole || run
+  }
+
+  @Test("The ranges of a list of comparisons hold the numbers that it means and no other")
+  func ranges() {
+    var generator = SystemRandomNumberGenerator()
+    for _ in 0..<2000 {
+      let operations = (0..<Int.random(in: 1...7, using: &generator)).map { _ in
+        FlowOperation(
+          .init(rawValue: .random(in: 0...7, using: &generator)), .random(in: 0...18, using: &generator),
+          isAnd: .random(using: &generator))
+      }
+      let ranges = FlowComponent.ranges(operations, through: 15)
+      #expect(
+        (0...15).filter { number in ranges.contains { $0.contains(number) } }
+          == (0...15).filter { isMeant($0, operations) }, "\(operations)")
+      #expect(ranges.allSatisfy { $0.upperBound <= 15 })
+      #expect(zip(ranges, ranges.dropFirst()).allSatisfy { $0.upperBound + 1 < $1.lowerBound }, "\(operations)")
+    }
+  }
 }
 
 @Suite("Flow rules: which is asked first")

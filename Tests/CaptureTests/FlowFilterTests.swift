@@ -82,6 +82,9 @@ private func run(_ program: [(code: UInt16, ifTrue: Int, ifFalse: Int, value: UI
         Frames.ethernet(0x0800, Frames.ipv4(v4, body, options: [1, 1, 1, 1])),
         Frames.ethernet(0x0800, Frames.ipv4(v4, body, fragment: 10)),
         Frames.ethernet(0x86DD, Frames.ipv6(v6, body)),
+        // Fragment header (RFC 8200 section 4.5): the first piece, and one further on.
+        Frames.ethernet(0x86DD, Frames.ipv6(44, [v6, 0, 0, 1, 0, 0, 0, 7] + body)),
+        Frames.ethernet(0x86DD, Frames.ipv6(44, [v6, 0, 0x05, 0xA8, 0, 0, 0, 7] + body)),
       ]
     } + [Frames.ethernet(0x0806, [UInt8](repeating: 0, count: 28))]
   }()

@@ -1,5 +1,6 @@
 import ControlProtocol
 import Controller
+import Foundation
 import NorthboundAPI
 
 //   h1 ── edge ── isp1
@@ -68,4 +69,32 @@ struct ChangeLab {
   }
 
   func history() async throws -> [VersionEntry] { try await controller.history(limit: 100, offset: 0) }
+
+  /// Python's own SQLite on the versions (`sys.argv[1]`), independent of the product's.
+  @discardableResult
+  func python(_ script: String) async throws -> String {
+    let python = Process()
+    python.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+    python.arguments = ["python3", "-c", script, lab.directory.path + "/state.db"]
+    let output = Pipe()
+    python.standardOutput = output
+    let (ended, end) = AsyncStream.makeStream(of: Void.self)
+    python.terminationHandler = { _ in end.finish() }
+    try python.run()
+    // A blocked thread would be missing to the controllers that run beside.
+    for await _ in ended {}
+    return String(decoding: output.fileHandleForReading.availableData, as: UTF8.self)
+      .trimmingCharacters(in: .whitespacesAndNewlines)
+  }
+
+  /// What each version was made of, by row numbers.
+  func layers() async throws -> [[Int]] {
+    let text = try await python(
+      """
+      import sqlite3, sys
+      rows = sqlite3.connect(sys.argv[1]).execute("SELECT layers FROM versions ORDER BY version")
+      print("[" + ",".join(row[0] for row in rows) + "]")
+      """)
+    return try JSONDecoder().decode([[Int]].self, from: Data(text.utf8))
+  }
 }

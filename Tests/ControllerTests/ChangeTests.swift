@@ -2,6 +2,7 @@ import ControlProtocol
 import Controller
 import Foundation
 import NorthboundAPI
+import Synchronization
 import Testing
 
 @Suite("A change", .timeLimit(.minutes(1)))
@@ -199,6 +200,48 @@ struct ChangeTests {
     #expect(host.dataPlane?.filter.isEmpty == true)
     #expect(host.holds["routes"] == .routes(routes))
     withExtendedLifetime((machine, routers)) {}
+  }
+
+  @Test("by dry run asks a host's kernel too, which needs an agent for it; where that does not come it is refused")
+  func dryRunOfAHost() async throws {
+    let lab = try await FakeLab(edgeLab, limits: StepLimits(step: .seconds(2), undo: .milliseconds(500)))
+    let host = FakeAgent(name: "h1", applied: [:], sample: lab.quietSample(of: "h1"))
+    let comes = Mutex(false)
+    let machine = try await lab.machine { command in
+      if command.startAgent.node == "h1", comes.withLock({ $0 }) { Task { try await host.connect(to: lab.directory) } }
+      return NLMachineReply()
+    }
+    let routers = [try await lab.agent("edge"), try await lab.agent("isp1")]
+    #expect(await lab.controller.converged(timeoutMilliseconds: 10_000).converged)
+    let request = ChangeRequest(
+      file: "C.yaml", text: "topology: {nodes: {h1: {congestion: nosuch}}}", author: "ada", dryRun: true)
+    let unasked = await #expect(throws: APIError.self) { _ = try await lab.controller.apply(request) }
+    #expect(unasked?.message.hasPrefix("h1: its agent ") == true, "\(unasked?.message ?? "")")
+    comes.withLock { $0 = true }
+    host.behave(
+      .refuse("no such algorithm", offender: "congestion nosuch", place: "C.yaml:1:26"), in: .prepare)
+    let refused = await #expect(throws: APIError.self) { _ = try await lab.controller.apply(request) }
+    #expect(
+      refused?.message
+        == "C.yaml:1:26: h1 refuses congestion nosuch: no such algorithm; nothing was changed on any node")
+    #expect(await host.steps() == [.prepare, .undo])
+    #expect(try await lab.controller.history(limit: 10, offset: 0).count == 1)
+    withExtendedLifetime((machine, routers)) {}
+  }
+
+  @Test("keeps of earlier ones only what still says something, and every version can be gone back to")
+  func layers() async throws {
+    let lab = try await ChangeLab()
+    func filter(_ port: Int) -> String { "edge: {filter: [{match: {proto: tcp, port: \(port)}, then: drop}]}" }
+    for port in 1...5 { _ = try await lab.apply("topology: {nodes: {\(filter(port))}}") }
+    _ = try await lab.apply("topology: {nodes: {isp1: {networks: [192.0.2.0/24]}}}")
+    _ = try await lab.apply("topology: {nodes: {edge: {filter: null}}}")
+    // By version: the topology file and what lies over it.
+    #expect(try await lab.layers() == [[1], [1, 2], [1, 3], [1, 4], [1, 5], [1, 6], [1, 6, 7], [1, 7]])
+    #expect(lab.edge.dataPlane?.filter.isEmpty == true)
+    #expect(try await lab.controller.rollback(RollbackRequest(version: 4)).version == 9)
+    #expect(lab.edge.dataPlane?.filter.first?.match.ports.map(\.first) == [3])
+    #expect(try await lab.layers().last == [1, 4])
   }
 
   @Test("is not mixed with a link that goes down meanwhile: its routes follow when it has ended")

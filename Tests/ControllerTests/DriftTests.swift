@@ -2,6 +2,7 @@ import ControlProtocol
 import Controller
 import Foundation
 import NorthboundAPI
+import Synchronization
 import Testing
 
 @Suite("Drift", .timeLimit(.minutes(1)))
@@ -73,5 +74,105 @@ struct DriftTests {
     }
     #expect(told == ["missing: a", "repaired, was missing: a"])
     withExtendedLifetime(machine) {}
+  }
+
+  /// The lab with `drift: repair`, in which nobody has drifted yet.
+  private func repairing() async throws -> (lab: FakeLab, machine: FakeProcess, edge: FakeAgent, isp: FakeAgent) {
+    let lab = try await FakeLab(edgeLab + "\ndrift: repair\n")
+    let machine = try await lab.machine()
+    let (edge, isp) = (try await lab.agent("edge"), try await lab.agent("isp1"))
+    #expect(await lab.controller.converged(timeoutMilliseconds: 5000).converged)
+    return (lab, machine, edge, isp)
+  }
+
+  private func report(_ items: NLDriftItem..., error: String = "") -> NLDriftReport {
+    var report = NLDriftReport()
+    report.items = items
+    report.error = error
+    return report
+  }
+
+  /// Texts of events, once there are so many of drift and of what went wrong with it.
+  private func told(_ count: Int, by controller: LabController) async -> [String] {
+    var told: [String] = []
+    while told.count < count {
+      told = await controller.events(since: 0, waitMilliseconds: 100)
+        .filter { $0.kind == "drift" || $0.subject == "drift" }.map(\.text)
+    }
+    return told
+  }
+
+  @Test("that a restarted controller hears of while it adopts is repaired when it has adopted")
+  func adopted() async throws {
+    let (first, machine, edge, isp) = try await repairing()
+    while !FileManager.default.fileExists(atPath: first.directory.controllerState) { await Task.yield() }  // poll
+    for agent in [edge, isp] { await agent.process?.close() }
+    await machine.close()
+    let second = try await FakeLab(edgeLab + "\ndrift: repair\n", in: first.directory)
+    let again = try await second.machine()
+    let adopted = try await second.agent("edge", applied: edge.sample.applied, sample: edge.sample)
+    // What an agent found while nobody was there it tells once, right behind its Hello.
+    try await adopted.process?.send(.drift(report(item(.missing, "a"))))
+    #expect(await told(1, by: second.controller) == ["missing: a"])
+    let last = try await second.agent("isp1", applied: isp.sample.applied, sample: isp.sample)
+    #expect(await told(2, by: second.controller) == ["missing: a", "repaired, was missing: a"])
+    withExtendedLifetime((first, again, last)) {}
+  }
+
+  @Test("that a node could not repair, or did not say so, is tried again")
+  func failedRepair() async throws {
+    let (lab, machine, edge, isp) = try await repairing()
+    let repairs = Mutex(0)
+    let busy = report(error: "nft: EBUSY")
+    await edge.process?.setScript { message in
+      guard case .repair = message.body else { return [] }
+      let number = repairs.withLock { count in
+        count += 1
+        return count
+      }
+      return [.drift(number == 1 ? busy : NLDriftReport())]
+    }
+    try await edge.process?.send(.drift(report(item(.missing, "a"))))
+    #expect(
+      await told(3, by: lab.controller) == [
+        "missing: a", "not repaired: edge: nft: EBUSY", "repaired, was missing: a",
+      ])
+    withExtendedLifetime((machine, isp)) {}
+  }
+
+  @Test("that comes up during a repair is repaired after it; what a repair leaves is not tried for ever")
+  func meanwhile() async throws {
+    let (lab, machine, edge, isp) = try await repairing()
+    let stuck = report(item(.missing, "stuck"))
+    let requests = Mutex<[UInt64]>([])
+    await edge.process?.setScript { message in
+      guard case .repair = message.body else { return [] }
+      let number = requests.withLock { all in
+        all.append(message.request)
+        return all.count
+      }
+      return number == 1 ? [] : [.drift(stuck)]
+    }
+    func repairs(_ count: Int) async {
+      await edge.process?.wait { $0.count { if case .repair = $0 { true } else { false } } == count }
+    }
+    try await edge.process?.send(.drift(report(item(.missing, "a"))))
+    await repairs(1)
+    // The answer, and behind it on the same stream what happened since.
+    try await edge.process?.send(.drift(NLDriftReport()), request: requests.withLock { $0[0] })
+    try await edge.process?.send(.drift(report(item(.excess, "b"))))
+    await repairs(2)
+    // Whether `b` is seen before or after the first answer is taken up says nothing.
+    #expect(
+      await told(5, by: lab.controller).sorted() == [
+        "excess: b", "missing: a", "not repaired: missing stuck", "repaired, was excess: b",
+        "repaired, was missing: a",
+      ])
+    // It is told once more, and nothing follows; something else does.
+    try await edge.process?.send(.drift(stuck))
+    try await edge.process?.send(.drift(report(item(.missing, "stuck"), item(.missing, "c"))))
+    await repairs(3)
+    #expect(requests.withLock(\.count) == 3)
+    withExtendedLifetime((machine, isp)) {}
   }
 }

@@ -29,30 +29,13 @@ struct InterruptionTests {
     }
   }
 
-  /// Python's own SQLite on the file, independent of the product's.
-  @discardableResult
-  private func python(_ script: String, _ lab: ChangeLab) async throws -> String {
-    let python = Process()
-    python.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-    python.arguments = ["python3", "-c", script, lab.lab.directory.path + "/state.db"]
-    let output = Pipe()
-    python.standardOutput = output
-    let (ended, end) = AsyncStream.makeStream(of: Void.self)
-    python.terminationHandler = { _ in end.finish() }
-    try python.run()
-    // A blocked thread would be missing to the controllers that run beside.
-    for await _ in ended {}
-    return String(decoding: output.fileHandleForReading.availableData, as: UTF8.self)
-      .trimmingCharacters(in: .whitespacesAndNewlines)
-  }
-
   private func rows(_ lab: ChangeLab) async throws -> String {
-    try await python(
+    try await lab.python(
       """
       import sqlite3, sys
       rows = sqlite3.connect(sys.argv[1]).execute("SELECT version, state FROM versions ORDER BY version")
       print(" ".join(f"{version}:{state}" for version, state in rows))
-      """, lab)
+      """)
   }
 
   @Test("before all have prepared leaves the version that stood")
@@ -129,13 +112,13 @@ struct InterruptionTests {
     _ = try await old.apply(masquerade, confirmWithin: 60_000)
     #expect(old.edge.holds != before)
     // The time passes while no controller runs.
-    try await python(
+    try await old.python(
       """
       import sqlite3, sys
       base = sqlite3.connect(sys.argv[1])
       base.execute("UPDATE versions SET confirm_by = at + 1 WHERE state = 'current'")
       base.commit()
-      """, old)
+      """)
     let new = try await Successor(of: old)
     var seen: UInt64 = 0
     while await new.lab.controller.status().version != 3 {

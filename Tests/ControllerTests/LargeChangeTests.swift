@@ -40,3 +40,38 @@ struct LargeChangeTests {
     withExtendedLifetime(machine) {}
   }
 }
+
+@Suite("A change of 10,000 rules", .timeLimit(.minutes(2)), .serialized)
+struct ManyRulesTests {
+  private func filter(_ network: Int) -> String {
+    let rules = (0..<10_000).map { number in
+      "          - {match: {from: \(network).\(number / 256).\(number % 256).0/24}, then: drop}"
+    }
+    return (["topology:", "  nodes:", "    edge:", "        filter:"] + rules).joined(separator: "\n")
+  }
+
+  /// KiB: what the process had at most since it was asked last.
+  private func peak() throws -> Int {
+    let status = try String(contentsOfFile: "/proc/self/status", encoding: .utf8)
+    let line = try #require(status.split(separator: "\n").first { $0.hasPrefix("VmHWM:") })
+    try "5".write(toFile: "/proc/self/clear_refs", atomically: false, encoding: .utf8)
+    return try #require(line.split(separator: " ").dropFirst().first.flatMap { Int($0) })
+  }
+
+  @Test("into 10,000 others lists each of them once, and takes memory for as many, not for each with each")
+  func replaced() async throws {
+    let lab = try await ChangeLab(limits: StepLimits(step: .seconds(50)))
+    #expect(try await lab.apply(filter(10)).applied)
+    let other = filter(11)
+    _ = try peak()
+    let result = try await lab.apply(other)
+    let used = try peak()
+    let changes = try #require(result.plan.nodes.first).changes
+    #expect(changes.map(\.action) == [_](repeating: .remove, count: 10_000) + [_](repeating: .add, count: 10_000))
+    #expect(changes.first?.what.contains("10.0.0.0/24") == true)
+    #expect(changes.last?.place == "CHANGE.yaml:10004:13")
+    #expect(lab.edge.dataPlane?.filter.count == 10_000)
+    // A pair of lists of which nothing stays would be 1,600,000 KiB by the square.
+    #expect(used < 1_000_000, "\(used) KiB")
+  }
+}

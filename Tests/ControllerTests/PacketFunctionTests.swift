@@ -101,5 +101,10 @@ struct PacketFunctionTests {
     await #expect(throws: APIError(code: "invalid", message: "udp needs a rate to offer, in bit/s")) {
       _ = try await lab.controller.rate(RateQuery(from: "h1", to: "edge", proto: "udp", durationMs: 100))
     }
+    // netloom-probe takes no more, and would be asked for nothing.
+    let long = APIError(code: "invalid", message: "durationMs is 600001, expected 1 to 600000")
+    await #expect(throws: long) {
+      _ = try await lab.controller.rate(RateQuery(from: "h1", to: "edge", proto: "tcp", durationMs: 600_001))
+    }
   }
 }

@@ -89,6 +89,13 @@ struct TraceTests {
       hop("web", "", "eth1"), hop("isp2", "eth3", "eth1"), hop("customer", "eth2", "eth3"), hop("h1", "eth1", ""),
     ]
     reply.return.packets = 7
+    var drop = NLDrop()
+    drop.node = "isp2"
+    drop.interface = "eth3"
+    drop.packets = 2
+    drop.reason = "filter"
+    drop.detail = "rule `x` counted 2"
+    reply.return.drops = [drop]
     return reply
   }
 
@@ -138,6 +145,12 @@ struct TraceTests {
     #expect(
       trace.forward.hops[1] == TracedHop(node: "customer", in: "eth3", out: "eth1", us: 1.2, nat: nil, joinedBy: "seq"))
     #expect(trace.forward.hops[0].us == nil, "an end has no time of its own")
+    #expect(
+      trace.return.drops == [
+        TracedDrop(
+          node: "isp2", interface: "eth3", sent: false, packets: 2, reason: "filter", detail: "rule `x` counted 2")
+      ])
+    #expect(trace.forward.drops.isEmpty)
 
     let request = try #require(probe.requests.first)
     #expect(Array(request.destination) == [198, 51, 100, 2])

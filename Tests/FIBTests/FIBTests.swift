@@ -153,7 +153,7 @@ import Testing
     let ids = /nhid [0-9]+/
     let before = try router.output("ip route show proto bgp").replacing(ids, with: "")
     _ = try router.output("ip route del 198.51.100.0/24")
-    router.fib.routeLost(try net("198.51.100.0/24"))
+    router.fib.routesLost([try net("198.51.100.0/24")])
     #expect(try router.output("ip route show proto bgp").replacing(ids, with: "") == before)
     for spoil in ["ip nexthop flush", "ip nexthop del id 1", "ip nexthop add id 4711 via 10.7.0.9 dev v0 proto bgp"] {
       _ = try router.output(spoil)
@@ -162,6 +162,55 @@ import Testing
       #expect(try router.output("ip route show proto bgp").replacing(ids, with: "") == before, "after \(spoil)")
       #expect(try router.output("ip nexthop | wc -l") == "4\n", "after \(spoil)")
     }
+  }
+
+  /// As a monitor tells: what stands in table main and is not what stood.
+  private func strangers(_ router: Router, _ before: [Route]) throws -> [Route] {
+    try router.socket.routes(.init()).filter { !before.contains($0) && router.fib.claims($0) }
+  }
+
+  @Test(arguments: [
+    "ip route replace 198.51.100.0/24 via 10.8.0.9 metric 20",
+    "ip route replace 198.51.100.0/24 via 10.8.0.9 metric 20 proto bgp",
+    "ip route append 198.51.100.0/24 via 10.8.0.9 metric 20 proto bgp",
+    "ip route add 198.51.100.0/24 via 10.8.0.9 proto bgp",
+    "ip route add 192.0.2.0/24 via 10.8.0.9 metric 20 proto bgp",
+    "ip -6 route replace 2001:db8::/32 via fd08::9 metric 1044",
+    "ip -6 route replace 2001:db8::/32 via fd08::9 metric 1044 proto bgp",
+    "ip -6 route append 2001:db8::/32 via fd08::9 metric 1044 proto bgp",
+    "ip -6 route add 2001:db8:9::/48 via fd08::9 proto bgp",
+  ]) func `what somebody writes in our place or under our protocol gives way`(command: String) throws {
+    let router = try Router()
+    router.fib.set(try net("198.51.100.0/24"), to: 2, nextHops: Router.nextHops)
+    router.fib.set(try net("2001:db8::/32"), to: 3, nextHops: Router.nextHops6)
+    router.fib.commit(version: 1)
+    let shown =
+      "ip route show metric 20; ip route show proto bgp; ip -6 route show metric 1044; ip -6 route show proto bgp"
+    let (before, routes) = (try router.output(shown), try router.socket.routes(.init()))
+    #expect(try router.output("\(command) 2>&1").isEmpty)
+    #expect(try router.output(shown) != before)
+    let strangers = try strangers(router, routes)
+    #expect(strangers.count == 1)
+    router.fib.routesLost(strangers)
+    router.settle()
+    #expect(try router.output(shown) == before)
+    #expect(router.events.isEmpty, "\(router.events)")
+    // The same, where nobody has told.
+    _ = try router.output(command)
+    router.fib.verifyRoutes()
+    router.settle()
+    #expect(try router.output(shown) == before)
+  }
+
+  @Test func `somebody who gives one of our objects another way takes no route away`() throws {
+    let router = try Router()
+    router.fib.set(try net("198.51.100.0/24"), to: 2, nextHops: Router.nextHops)
+    router.fib.commit(version: 1)
+    let routes = try router.socket.routes(.init())
+    _ = try router.output("ip nexthop replace id 1 via 10.7.0.9 dev v0 proto bgp")
+    router.fib.routesLost(try strangers(router, routes))
+    router.settle()
+    #expect(try router.output("ip route show proto bgp").contains("198.51.100.0/24 nhid 1"))
   }
 
   @Test func `what the kernel refuses is an event, and tried again`() throws {

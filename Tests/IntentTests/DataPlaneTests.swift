@@ -158,6 +158,23 @@ private func triangle(_ name: String, _ change: (inout PacketFunctions) throws -
     #expect(new.changes(to: old).first?.changes.map(\.action) == [.remove])
   }
 
+  /// r1 ─ r2 ─ r3 and its fellow: what passes r2 is a matter of r2.
+  @Test func aPathIsAChangeOfEveryNodeThatSendsOnByIt() throws {
+    let path = "path: {match: {to: 198.51.100.0/24}, via: [r2, r3]}"
+    let old = LabIntent(try lab(triangle))
+    let new = LabIntent(
+      try lab(triangle.replacing("loopback: [10.255.0.1/32]}", with: "loopback: [10.255.0.1/32], \(path)}")))
+    let changes = old.changes(to: new)
+    #expect(changes.map(\.node) == ["r1", "r2"])
+    #expect(
+      changes.map { $0.changes.map(\.what) } == [
+        ["path to 198.51.100.0/24 via r2,r3"], ["path to 198.51.100.0/24 via r2,r3 (a path of r1)"],
+      ])
+    // The same nodes as those whose data plane differs.
+    let (before, after) = (old.dataPlanes(), new.dataPlanes())
+    #expect(Set(changes.map(\.node)) == Set(after.keys.filter { before[$0]?.paths != after[$0]?.paths }))
+  }
+
   @Test func aNeighborsPolicyIsAChangeOfBothTheNeighborAndItsPolicies() throws {
     let old = LabIntent(try lab(triangle))
     let changed = triangle.replacing(

@@ -116,7 +116,7 @@ extension TestLab {
 }
 
 /// A zombie is none: its end is only not collected yet.
-private func isAlive(_ pid: Int32) -> Bool {
+func isAlive(_ pid: Int32) -> Bool {
   guard let status = try? SmallFile.text("/proc/\(pid)/stat") else { return false }
   return !status.contains(") Z ") && !status.contains(") X ")
 }
@@ -135,7 +135,7 @@ private func namesLeft(_ lab: TestLab) -> [String] {
 }
 
 /// Processes that live in a namespace or hold it open.
-private func holders(of namespace: String) -> [String] {
+func holders(of namespace: String) -> [String] {
   guard let stream = opendir("/proc") else { return ["/proc"] }
   defer { closedir(stream) }
   var found: [String] = []

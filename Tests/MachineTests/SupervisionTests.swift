@@ -27,6 +27,27 @@ import Testing
     try lab.wait("its line") { try SmallFile.text(lab.root + "/order") == "one\ntwo\nserver\nserver\n" }
   }
 
+  @Test(arguments: Privilege.possible)
+  func theAgentIsToldWhenExecHasEndedAndOneThatStartsLaterFindsTheMark(_ privilege: Privilege) throws {
+    let lab = try TestLab(privilege)
+    let agent = "trap 'echo told' URG; echo ready > \(lab.root)/ready; while :; do sleep 1000 & wait; done"
+    try SmallFile.write("\(lab.root)/netloom-node", "#!/bin/sh\n\(agent)\n", mode: 0o755)
+    let mark = lab.directory.setUpMark("r1")
+    lab.node("r1", "router") {
+      $0.agent = true
+      $0.exec = ["while ! test -e ready; do sleep 0.01; done; test ! -e \(mark) && touch checked"]
+    }
+    lab.node("h1")
+    try lab.start()
+    try lab.wait("the end of exec") { lab.state.execDone }
+    #expect(access(lab.root + "/checked", F_OK) == 0 && access(mark, F_OK) == 0, "\(lab.log("r1.exec"))")
+    #expect(access(lab.directory.setUpMark("h1"), F_OK) == 0, "without lines it is over at once")
+    try lab.wait("the signal") { lab.log("r1").contains("told") }
+    try SmallFile.write(lab.directory.baseline("r1"), "")
+    #expect(try lab.power("r1", on: false).error.isEmpty)
+    #expect(access(mark, F_OK) != 0 && access(lab.directory.baseline("r1"), F_OK) != 0)
+  }
+
   @Test func aFailingExecLineIsSaidWithItsLastWordsAndStopsTheOnesAfterIt() throws {
     let lab = try TestLab(Privilege.possible[0])
     lab.node("h1") { $0.exec = ["echo no such luck >&2; exit 4", "touch never"] }

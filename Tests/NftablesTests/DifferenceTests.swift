@@ -98,32 +98,6 @@ import Testing
     }
   }
 
-  @Test func `without doubles the rules that stay are as many as can stay`() {
-    var generator = SplitMix(state: 7)
-    for _ in 0..<200 {
-      let old = (0..<12 as Range<UInt16>).shuffled(using: &generator).prefix(9).map(rule)
-      let new = (0..<12 as Range<UInt16>).shuffled(using: &generator).prefix(9).map(rule)
-      let found = RuleDifference.commonSubsequence(old, new)
-      #expect(found.allSatisfy { old[$0.0] == new[$0.1] })
-      #expect(zip(found, found.dropFirst()).allSatisfy { $0.0 < $1.0 && $0.1 < $1.1 })
-      #expect(found.count == longest(old, new))
-    }
-  }
-
-  /// By the textbook's quadratic table.
-  private func longest(_ a: [Rule], _ b: [Rule]) -> Int {
-    var row = [Int](repeating: 0, count: b.count + 1)
-    for x in a {
-      var diagonal = 0
-      for (place, y) in b.enumerated() {
-        let above = row[place + 1]
-        row[place + 1] = x == y ? diagonal + 1 : max(above, row[place])
-        diagonal = above
-      }
-    }
-    return row[b.count]
-  }
-
   @Test func `a chain of another priority and a set of another shape are made anew with what refers to them`() throws {
     let bench = try Bench()
     let jump = Rule([.transportProtocol(.udp)], [.jump("x")])

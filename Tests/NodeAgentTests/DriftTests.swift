@@ -65,6 +65,16 @@ import Testing
     (
       "nft add set inet netloom mine '{ type ipv4_addr; }'", ["excess nft table inet netloom set mine"]
     ),
+    ("nft 'add table inet netloom { flags dormant; }'", ["changed nft table inet netloom: flags dormant"]),
+    ("nft add counter inet netloom mine", ["excess nft table inet netloom counter mine"]),
+    ("nft add quota inet netloom mine '{ over 25 mbytes; }'", ["excess nft table inet netloom quota mine"]),
+    (
+      "nft add counter inet netloom mine; nft add rule inet netloom filter counter name mine",
+      [
+        "excess nft table inet netloom counter mine",
+        "excess nft table inet netloom chain filter: objref",
+      ]
+    ),
     ("ip route flush table 5000", ["missing route 0.0.0.0/0 of table 5000"]),
     (
       "sysctl -qw net.netfilter.nf_conntrack_udp_timeout=99",
@@ -133,6 +143,7 @@ import Testing
   @Test(arguments: [
     "nft delete table inet netloom; nft add table inet netloom",
     "nft 'flush chain inet netloom marking; delete chain inet netloom marking'",
+    "nft 'delete chain inet netloom marking'; nft 'add table inet netloom { flags dormant; }'",
     "nft 'delete chain inet netloom marking; add chain inet netloom marking { type filter hook postrouting priority -7; }'",
     "nft 'flush table inet netloom; delete chain inet netloom police-eth1-0; add chain inet netloom police-eth1-0'",
   ]) func `a table or chain that somebody made anew is filled again`(command: String) throws {
@@ -162,7 +173,8 @@ import Testing
       ]
     }
     #expect(ack.error.isEmpty, "\(ack)")
-    let shown = "tc qdisc show dev eth2; tc class show dev eth2 | sort"
+    let shown =
+      "tc qdisc show dev eth2; tc class show dev eth2 | sort; tc filter show dev eth2; tc filter show dev eth2 parent 1:1"
     let before = try bench.node.output(shown)
     for (command, expected) in [
       ("tc class change dev eth2 parent 1:1 classid 1:10 htb rate 1mbit", ["changed tc class htb 1:10 of eth2"]),
@@ -170,6 +182,14 @@ import Testing
       (
         "tc class del dev eth2 classid 1:11",
         ["missing tc class htb 1:11 of eth2", "missing tc qdisc bfifo 11: of eth2"]
+      ),
+      (
+        "tc filter add dev eth2 parent 1: pref 7 protocol ip u32 match ip dst 10.8.0.2 flowid 1:10",
+        ["excess tc filter u32 pref 7 of 1: of eth2"]
+      ),
+      (
+        "tc filter add dev eth2 parent 1:1 pref 8 protocol ipv6 u32 match u32 0 0 flowid 1:10",
+        ["excess tc filter u32 pref 8 of 1:1 of eth2"]
       ),
       ("tc qdisc change dev eth2 parent 1:10 handle 10: bfifo limit 9000", ["changed tc qdisc bfifo 10: of eth2"]),
     ] {
@@ -210,6 +230,47 @@ import Testing
     #expect(try bench.node.output(elements) == learned)
     #expect(try bench.node.controller.ask { $0.repair = NLRepair() }.drift == NLDriftReport())
     #expect(try bench.node.output(elements) == learned)
+  }
+
+  @Test func `what the file's own lines add belongs to the node, and what comes later is excess for every agent`()
+    throws
+  {
+    let bench = try EdgeBench()
+    let directory = RunDirectory(path: bench.directory)
+    let record = SetUpRecord(directory, node: "r1")
+    try FileManager.default.createDirectory(atPath: directory.node("r1"), withIntermediateDirectories: true)
+    func agent() throws -> Node {
+      let node = try Node(
+        loop: bench.node.loop, log: Log(), namespace: bench.node.namespace, dataPlane: true, setUp: record)
+      var plane = NLDataPlane()
+      try self.plane(&plane)
+      try node.apply(plane)
+      return node
+    }
+    let first = try agent()
+    try bench.run(
+      "ip route add 192.0.2.0/24 via 10.8.0.2; ip addr add 192.0.2.7/32 dev eth1", in: bench.node.namespace)
+    first.driftWatch.setUpMayBeOver()
+    let during = first.repair()
+    #expect(during.items.isEmpty, "the lines still run: \(during)")
+    try SmallFile.write(record.mark, "")
+    first.driftWatch.setUpMayBeOver()
+    #expect(first.driftWatch.read().items.isEmpty)
+    try bench.run(
+      "ip route add 198.18.0.0/15 via 10.8.0.2; ip addr add 203.0.113.9/32 dev eth1", in: bench.node.namespace)
+    let excess = ["excess address 203.0.113.9/32 of eth1", "excess route 198.18.0.0/15"]
+    first.kernelChanged()
+    let told = first.driftWatch.read()
+    #expect(lines(told).sorted() == excess)
+    // Its successor was not there, and knows all the same.
+    let second = try agent()
+    let found = second.driftWatch.read()
+    #expect(lines(found).sorted() == excess)
+    let left = second.repair()
+    #expect(left == NLDriftReport())
+    let standing = try bench.node.output("ip route; ip addr show dev eth1")
+    #expect(standing.contains("192.0.2.0/24") && standing.contains("192.0.2.7/32"))
+    #expect(!standing.contains("198.18.0.0/15") && !standing.contains("203.0.113.9/32"))
   }
 
   @Test func `a path fails over with its link, and comes back with it`() throws {

@@ -1,6 +1,7 @@
 import BGPCore
 import BGPWire
 import CLinux
+import ControlProtocol
 import Glibc
 import NetTypes
 import Netlink
@@ -52,6 +53,122 @@ struct FlowSpecRulesTests {
     #expect(text[0].contains("comment \"\(FlowSpecRules.name(active[0].rule)) destination 203.0.113.0/24 source"))
     #expect(
       try bench.read().map(\.canonical) == compiled.rules.map(\.canonical), "what the kernel has is what was meant")
+  }
+}
+
+/// What a neighbor can ask of the agent and its kernel.
+@Suite(.enabled(if: FlowSpecBench.isAllowed))
+struct FlowSpecLimitTests {
+  /// `port` with every second number from `first` on: as many as a message holds.
+  private func longest(_ first: Int) throws -> ActiveFlowRule {
+    let ports = (0..<1330).map { first + 2 * $0 }
+    let octets = ports.flatMap { port in
+      [port == ports.last ? 0x91 : 0x11, UInt8(port >> 8), UInt8(port & 255)] as [UInt8]
+    }
+    var drop = FlowActions()
+    drop.rateBytes = 0
+    return ActiveFlowRule(try FlowRule(decoding: [4] + octets, .ipv4), drop)
+  }
+
+  private func elements(_ compiled: FlowSpecRules) -> Int {
+    compiled.rules.flatMap(\.expressions).reduce(0) { sum, expression in
+      guard case .lookup(let lookup) = expression, case .inline(let contents) = lookup.set else { return sum }
+      return sum + contents.elements.count
+    }
+  }
+
+  @Test("A port list as long as a message takes a few elements for each port, and counts either end")
+  func length() throws {
+    let rule = try longest(1001)
+    let compiled = FlowSpecRules([rule])
+    #expect(compiled.refused == [:])
+    #expect(elements(compiled) < 4 * 1330 + 10)
+    let bench = try FlowSpecBench()
+    try bench.install(compiled)
+    #expect(try bench.read().map(\.canonical) == compiled.rules.map(\.canonical))
+    var packet = FlowPacket()
+    for ports in [(1001, 1000), (1000, 3659), (1003, 1005), (1000, 1002), (3661, 3663)] {
+      packet.head = [ports.0, ports.1].flatMap { [UInt8($0 >> 8), UInt8($0 & 255)] }
+      try bench.send([packet])
+    }
+    #expect(FlowSpecRules.counter(of: rule.rule, in: try bench.read()).packets == 3)
+  }
+
+  @Test("All rules together have a limit, and those beyond it are refused by name")
+  func sum() throws {
+    let rules = try (0..<20).map { try longest(1001 + 2 * $0) }
+    let compiled = FlowSpecRules(rules)
+    #expect(elements(compiled) <= FlowSpecRules.mostElements)
+    #expect((1..<20).contains(compiled.refused.count))
+    #expect(compiled.refused.values.allSatisfy { $0.contains("too long") })
+    let more = ActiveFlowRule(try FlowRule(decoding: [3, 0x81, 6], .ipv4), FlowActions())
+    #expect(FlowSpecRules(rules + [more]).refused[more.rule] == nil, "a short rule finds its place behind them")
+  }
+
+  private struct Kernel {
+    /// What it refuses, by name, and whether it says which.
+    var bad: Set<String>
+    var names = true
+    var tries = 0
+    var held: [Nftables.Rule] = []
+
+    mutating func set(_ rules: FlowSpecRules) throws(Refusal) {
+      tries += 1
+      if let rule = rules.rules.first(where: { bad.contains(FlowSpecRules.name($0.comment)) }) {
+        throw Refusal(names ? FlowSpecRules.name(rule.comment) : "table inet netloom", "no")
+      }
+      held = rules.rules
+    }
+  }
+
+  private func some(_ protocols: ClosedRange<UInt8>) throws -> [ActiveFlowRule] {
+    try protocols.map { ActiveFlowRule(try FlowRule(decoding: [3, 0x81, $0], .ipv4), FlowActions()) }
+  }
+
+  @Test("A rule that the kernel refuses is said to be inactive, and keeps no other out")
+  func culprit() throws {
+    let active = try some(1...40)
+    let bad = [active[3], active[30]].map(\.rule)
+    var kernel = Kernel(bad: Set(bad.map(FlowSpecRules.name)))
+    let outcome = FlowSpecOutcome(active, FlowSpecContents(), { FlowSpecRules($0) }) { (rules) throws(Refusal) in
+      try kernel.set(rules)
+    }
+    #expect(Set(outcome.refused.keys) == Set(bad) && outcome.isFinal)
+    #expect(kernel.held.count == 38 && kernel.tries == 3)
+    #expect(outcome.events.count == 2)
+  }
+
+  @Test("Where the kernel names no rule, or ever more, what is in force stays and what is new is inactive")
+  func nameless() throws {
+    let standing = FlowSpecRules(try some(1...20))
+    for names in [false, true] {
+      let active = try some(10...60)
+      var kernel = Kernel(bad: Set(try some(21...60).map { FlowSpecRules.name($0.rule) }), names: names)
+      let contents = FlowSpecContents(standing, [])
+      let outcome = FlowSpecOutcome(active, contents, { FlowSpecRules($0) }) { (rules) throws(Refusal) in
+        try kernel.set(rules)
+      }
+      #expect(Set(outcome.refused.keys) == Set(try some(21...60).map(\.rule)))
+      #expect(kernel.held == FlowSpecRules(try some(10...20)).rules && kernel.tries < 20)
+    }
+  }
+
+  @Test("The kernel's refusal of one flow rule carries its name, and what stood before stands")
+  func name() throws {
+    let bench = try EdgeBench()
+    let node = try Node(loop: bench.node.loop, log: Log(), namespace: bench.node.namespace, dataPlane: true)
+    try node.apply(NLDataPlane())
+    let good = FlowSpecRules(try some(1...3))
+    try node.setFlowSpecs(FlowSpecContents(good, []))
+    let before = try bench.listing()
+    var contents = FlowSpecContents(FlowSpecRules(try some(1...5)), [])
+    let name = FlowSpecRules.name(try some(4...4)[0].rule)
+    contents.rules[3] = Nftables.Rule([.source(in: "nobody", .ipv4)], [.drop], comment: "\(name) protocol 4")
+    #expect {
+      try node.setFlowSpecs(contents)
+    } throws: { ($0 as? Refusal)?.offender == name }
+    let after = try bench.listing()
+    #expect(after == before)
   }
 }
 

@@ -145,7 +145,7 @@ final class LabNode {
     var template = Array("/tmp/netloom-agent-test-XXXXXX".utf8CString)
     directory = String(cString: try #require(mkdtemp(&template)))
     controller = try FakeController(loop, path: directory + "/controller.sock")
-    agent = try Agent(loop: loop, controllerSocket: controller.path, name: "r1", namespace: namespace, setUpTime: .zero)
+    agent = try Agent(loop: loop, controllerSocket: controller.path, name: "r1", namespace: namespace)
     agent.start()
   }
 

@@ -15,13 +15,13 @@ private final class Bench {
   private(set) var server: Int32 = -1
 
   /// - Parameter listens: false: the port inside is nobody's.
-  init(listens: Bool = true) throws {
+  init(listens: Bool = true, most: Int = PublishRelay.mostConnections) throws {
     loop = try EventLoop()
     outer = try Self.listener()
     inner = try Self.listener()
     let port = try Self.port(inner)
     if !listens { _ = close(inner) }
-    relay = try PublishRelay(loop, Log(), [PublishRelay.Port(listener: outer, inner: port)])
+    relay = try PublishRelay(loop, Log(), [PublishRelay.Port(listener: outer, inner: port)], most: most)
     client = try Self.dial(try Self.port(outer))
     guard listens else { return }
     try wait("the node's service hears of it") {
@@ -31,6 +31,15 @@ private final class Bench {
   }
 
   deinit { for socket in [outer, inner, client, server] where socket >= 0 { _ = close(socket) } }
+
+  /// Another client, of whom the relay need not have heard.
+  func dialAgain() throws -> Int32 { try Self.dial(try Self.port(outer)) }
+
+  /// What the node's service hears next; nil: nothing.
+  func accept() -> Int32? {
+    let raw = accept4(inner, __SOCKADDR_ARG(), nil, Int32(SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue))
+    return raw >= 0 ? raw : nil
+  }
 
   struct Late: Error { let what: String }
 
@@ -124,6 +133,28 @@ private final class Bench {
     #expect(shutdown(bench.server, Int32(SHUT_WR)) == 0)
     #expect(try bench.read(bench.client, 6) == Array("answer".utf8))
     #expect(try bench.ending(bench.client) == 0)
+  }
+
+  @Test func `connections beyond what it holds wait until one ends, and keep nobody busy`() throws {
+    let bench = try Bench(most: 1)
+    let second = try bench.dialAgain()
+    defer { _ = close(second) }
+    // The listener is readable now. Left in the loop, it would end every step at once.
+    try bench.loop.step(timeout: 50_000_000)
+    let before = EventLoop.clock()
+    try bench.loop.step(timeout: 100_000_000)
+    #expect(EventLoop.clock() - before >= 100_000_000)
+    #expect(bench.accept() == nil)
+    #expect(shutdown(bench.client, Int32(SHUT_WR)) == 0)
+    #expect(try bench.ending(bench.server) == 0)
+    #expect(shutdown(bench.server, Int32(SHUT_WR)) == 0)
+    #expect(try bench.ending(bench.client) == 0)
+    var served: Int32?
+    try bench.wait("the second client is served") {
+      served = served ?? bench.accept()
+      return served != nil
+    }
+    _ = served.map { close($0) }
   }
 
   /// 64 MiB are more than the sockets between them hold: the writer waits for the reader, and nothing is lost.

@@ -124,6 +124,30 @@ import Testing
     #expect(try lab.left.output("ip -6 route show proto bgp").contains("2001:db8:2::/48"))
   }
 
+  @Test(arguments: [
+    "ip route replace 198.51.100.0/24 via 10.7.0.9 metric 20",
+    "ip route replace 198.51.100.0/24 via 10.7.0.9 metric 20 proto bgp",
+    "ip -6 route replace 2001:db8:2::/48 via fd07::9 metric 1044",
+    "ip route add 192.0.2.0/24 via 10.7.0.9 proto bgp",
+  ]) func `a route that somebody puts in the place of BGP's, or beside it in its name, is gone at once`(
+    command: String
+  ) throws {
+    let lab = try Lab()
+    try start(lab.left, left: true)
+    try start(lab.right, left: false)
+    _ = try lab.left.sample("settled", isSettled)
+    let shown = "ip route; ip -6 route show 2001:db8:2::/48"
+    let before = try lab.left.output(shown)
+    #expect(before.contains("198.51.100.0/24 nhid"))
+    #expect(try lab.left.output("\(command) 2>&1").isEmpty)
+    let deadline = EventLoop.clock() + EventLoop.milliseconds(20_000)
+    while case let now = try lab.left.output(shown), now != before {  // poll
+      try #require(EventLoop.clock() < deadline, "\(now)")
+      try lab.left.controller.loop.step(timeout: EventLoop.milliseconds(20))
+    }
+    #expect(try lab.left.controller.ask { $0.query.kind = .drift }.queryReply.drift.items.isEmpty)
+  }
+
   @Test func `an agent that dies costs neither kernel a route, and is back after it`() throws {
     let lab = try Lab()
     try start(lab.left, left: true)

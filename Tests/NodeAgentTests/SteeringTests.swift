@@ -99,6 +99,22 @@ import Testing
     }
   }
 
+  @Test func `lists of a path whose product is too large are refused before it is made`() throws {
+    let bench = try EdgeBench()
+    let answer = try bench.prepare { plane in
+      plane.paths = [
+        try NLPolicyRoute.with { path in
+          path.origin = origin("path", "lab.yaml:3:1")
+          path.match.from = try (0..<5000).map { try prefix("10.\($0 / 250).\($0 % 250).0/24") }
+          path.match.to = path.match.from
+          path.match.ports = (1...5000).map { ports($0) }
+          path.nextHops = try route("0.0.0.0/0", ["10.8.0.2@eth2"]).nextHops
+        }
+      ]
+    }
+    #expect(answer.error.hasPrefix("more than 20000 rules of routing") && answer.place == "lab.yaml:3:1")
+  }
+
   @Test func `an interface is in one zone, and clients on its own link need no next hop`() throws {
     let bench = try EdgeBench()
     let twice = try bench.prepare { plane in

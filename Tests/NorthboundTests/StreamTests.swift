@@ -54,6 +54,21 @@ struct StreamTests {
     withExtendedLifetime(api) {}
   }
 
+  @Test("who has no token is soon told to slow down, and takes nothing from those who have it or the socket")
+  func flood() async throws {
+    let (descriptor, port) = try listener()
+    let api = try await RunningAPI(listener: TokenListener(descriptor: descriptor, token: "sesame"))
+    let url = "http://127.0.0.1:\(port)/v1/confirm"
+    // More than any listener allows at once.
+    let codes = try await curl(
+      ["-X", "POST", "-o", "/dev/null", "-w", "%{http_code} ", "\(url)?[1-1300]", "--max-time", "30"])
+    let counts = Dictionary(codes.split(separator: " ").map { ($0, 1) }, uniquingKeysWith: +)
+    #expect(Set(counts.keys) == ["401", "429"] && counts["401", default: 0] >= 50, "\(counts)")
+    let right = try await curl(["-X", "POST", "-H", "Authorization: Bearer sesame", url])
+    #expect(right.hasPrefix("HTTP/1.1 409 "), "\(right)")
+    #expect(try await api.raw("POST", "/v1/confirm").status == 409)
+  }
+
   @Test("events are streamed with their numbers, and resumed after the last that was seen")
   func events() async throws {
     let api = try await RunningAPI()

@@ -40,8 +40,8 @@ struct ChangeRunTests {
     #expect(reports.map(\.verdict) == [.passed, .passed])
     #expect(
       api.asked == [
-        "converged", "history", "apply change.yaml within 5000 by netloom test", "history", "rollback 3", "converged",
-        "trace h1 isp1",
+        "converged", "history", "events", "apply change.yaml within 5000 by netloom test", "events", "history",
+        "rollback 3", "converged", "events", "trace h1 isp1", "events",
       ])
   }
 
@@ -94,7 +94,7 @@ struct ChangeRunTests {
     let step = RateStep(from: "h1", to: "isp1", transport: .tcp, milliseconds: 2000)
     let (reports, api, folder) = try await run([test("rates", .rate(step))], .init(rate: measured(9.61, delay: 41)))
     defer { try? FileManager.default.removeItem(atPath: folder) }
-    #expect(api.asked == ["converged", "rate h1 isp1 2000 ms"])
+    #expect(api.asked == ["converged", "events", "rate h1 isp1 2000 ms", "events"])
     #expect(
       ReportStyle(color: false).lines(reports[0]).last
         == "    rate h1 → isp1 tcp/5201 for 2.00 s: 9.61 Mbit/s, limited by shaping at customer:eth1, delay 41.0 ms, "
@@ -111,9 +111,9 @@ struct ChangeRunTests {
     let runner = StepRunner(api: api, lab: try lab(), clock: SleepClock())
     let nat = TestStep(
       place: place, withinMilliseconds: 1000, action: .nat(NATStep(node: "customer", from: "h1", to: "isp1")))
-    #expect(try await runner.run(nat).report.outcome == .held)
+    #expect(try await runner.run(nat).outcome == .held)
     let apply = TestStep(place: place, withinMilliseconds: 1000, action: .apply(change))
-    #expect(try await !runner.run(apply).report.outcome.holds)
+    #expect(try await !runner.run(apply).outcome.holds)
     #expect(api.asked.count { $0.hasPrefix("translation") } == 2)
     #expect(api.asked.count { $0.hasPrefix("apply") } == 1)
   }

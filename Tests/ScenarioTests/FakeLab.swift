@@ -29,8 +29,12 @@ final class FakeLab: LabAPI {
     /// One after the other; the last one stays.
     var translations: [NATResult] = []
     var check: CheckReport?
-    /// What running load came to, by its number.
+    /// Instead, once a fault was carried out.
+    var checkOfBroken: CheckReport?
+    /// What running load came to, by its number; started in this order, the last one again and again.
     var traffic: [TrafficState] = []
+    var started = 0
+    var events: [LabEvent] = []
     var flows: LiveFlows?
     /// Every question fails: the lab is gone.
     var isGone = false
@@ -64,7 +68,7 @@ final class FakeLab: LabAPI {
     try answer("converged") { $0.convergence.count > 1 ? $0.convergence.removeFirst() : $0.convergence.first }
   }
 
-  func events(since: UInt64) throws -> [LabEvent] { try answer("events") { _ in [] } }
+  func events(since: UInt64) throws -> [LabEvent] { try answer("events") { $0.events.filter { $0.number > since } } }
 
   func routes(of node: String, prefix: String?) throws -> [KernelRoute] {
     try answer("routes \(node)") { $0.routes }
@@ -86,7 +90,9 @@ final class FakeLab: LabAPI {
   func exec(_ command: ExecCommand, in node: String) throws -> ExecResult { try answer("exec \(node)") { $0.exec } }
 
   func fault(_ command: FaultCommand) throws {
-    try answer("fault \(command.kind) \(command.targets.joined(separator: " "))") { _ in () }
+    try answer("fault \(command.kind) \(command.targets.joined(separator: " "))") { script in
+      script.check = script.checkOfBroken ?? script.check
+    }
   }
 
   func mend() throws { try answer("mend") { _ in () } }
@@ -143,7 +149,9 @@ final class FakeLab: LabAPI {
 
   func startTraffic(_ query: TrafficQuery) throws -> TrafficState {
     try answer("traffic \(query.from) \(query.to) \(query.proto)") { script in
-      script.traffic.first.map { TrafficState(id: $0.id, query: query, running: true) }
+      guard let last = script.traffic.indices.last else { return nil }
+      script.started += 1
+      return TrafficState(id: script.traffic[min(script.started - 1, last)].id, query: query, running: true)
     }
   }
 
@@ -248,4 +256,21 @@ func kernelRoute(_ prefix: String, via nodes: String...) -> KernelRoute {
     prefix: prefix, kind: "unicast",
     nextHops: nodes.map { RouteNextHop(address: "10.0.0.1", interface: "eth1", node: $0, weight: 1) }, proto: "bgp",
     metric: 0)
+}
+
+func load(
+  _ id: UInt64 = 7, sent: UInt64 = 1000, lost: UInt64 = 0, outages: [TrafficOutage] = [], mbit: Double = 1,
+  delay: Double? = nil
+) -> TrafficState {
+  let result = TrafficResult(
+    reachable: lost < sent, packetsSent: sent, packetsReceived: sent - lost, lost: lost, duplicates: 0, reordered: 0,
+    bytes: (sent - lost) * 64, mbit: mbit, seconds: 1, delay: delay.map { DelaySummary(min: $0, median: $0, p99: $0) },
+    outages: outages, intervals: [], startedAt: 0)
+  return TrafficState(id: id, query: TrafficQuery(from: "h1", to: "isp1"), running: false, result: result)
+}
+
+func verdict(_ word: String, _ violations: Violation..., examined: Int = 3, undecided: String? = nil) -> CheckResult {
+  CheckResult(
+    check: word, holds: undecided == nil && !violations.contains { $0.severity == .failure }, undecided: undecided,
+    violations: violations, examined: examined)
 }

@@ -1,7 +1,3 @@
-import Foundation
-import FoundationXML
-import Lab
-import Synchronization
 import Testing
 import Topology
 
@@ -62,82 +58,5 @@ struct ReportTextTests {
     #expect(Evidence.folderName("The way back: 100 % isp2!") == "the-way-back-100-isp2")
     #expect(Evidence.folderName("../../etc/passwd") == "etc-passwd")
     #expect(Evidence.folderName("…") == "test")
-  }
-}
-
-struct JUnitTests {
-  /// Read back by another implementation of XML than the one that wrote it.
-  private func read(_ files: [FileReport]) throws -> [Element] {
-    let parser = XMLParser(data: Data(JUnitDocument(files).xml().utf8))
-    let collector = Collector()
-    parser.delegate = collector
-    try #require(parser.parse(), "\(String(describing: parser.parserError))")
-    return collector.elements
-  }
-
-  @Test func thereIsOneTestCasePerTestWithTheLabAsItsClass() throws {
-    let tests = [TestReport(name: "x", seconds: 1, steps: []), failing(wrongWay)]
-    let elements = try read([FileReport(file: "a.yaml", lab: "small", tests: tests, seconds: 2)])
-    let cases = elements.filter { $0.name == "testcase" }
-    #expect(cases.map { $0.attributes["name"] } == ["x", "a <b> & \"c\""])
-    #expect(cases.allSatisfy { $0.attributes["classname"] == "small" })
-    let suite = try #require(elements.first { $0.name == "testsuite" })
-    #expect(suite.attributes["tests"] == "2")
-    #expect(suite.attributes["failures"] == "1")
-  }
-
-  @Test func aFailureNamesItsEvidenceOnALineOfItsOwn() throws {
-    let elements = try read([FileReport(file: "a", lab: "small", tests: [failing(wrongWay)], seconds: 2)])
-    let failure = try #require(elements.first { $0.name == "failure" })
-    #expect(failure.attributes["type"] == "failed")
-    #expect(
-      failure.attributes["message"]
-        == "trace h1 → isp2 icmp: forward path: expected h1 → customer → isp1, found h1 → customer → isp2")
-    #expect(failure.text.split(separator: "\n").contains("evidence: evidence/small/t/"))
-  }
-
-  @Test func undecidedIsAFailureOfItsOwnType() throws {
-    let elements = try read([FileReport(file: "a", lab: "l", tests: [failing(.undecided("why"))], seconds: 2)])
-    #expect(elements.first { $0.name == "failure" }?.attributes["type"] == "undecided")
-  }
-
-  @Test func aFileThatCouldNotRunIsNotMissing() throws {
-    let report = FileReport(file: "a.yaml", lab: "", tests: [], seconds: 0, problem: (2, "a.yaml:1:1: error: empty"))
-    let elements = try read([report])
-    #expect(elements.first { $0.name == "error" }?.attributes["message"] == "a.yaml:1:1: error: empty")
-    #expect(elements.first { $0.name == "testsuites" }?.attributes["errors"] == "1")
-  }
-
-  @Test func charactersThatXMLForbidsDoNotBreakTheDocument() throws {
-    let mismatch = Mismatch("output", expected: "a", found: "\u{0}\u{1B}[31m]]>\u{FFFE}\r")
-    let elements = try read([FileReport(file: "a", lab: "l", tests: [failing(.failed([mismatch]))], seconds: 0)])
-    #expect(elements.first { $0.name == "failure" }?.text.contains("]]>") == true)
-  }
-}
-
-private struct Element {
-  var name: String
-  var attributes: [String: String]
-  var text = ""
-}
-
-private final class Collector: NSObject, XMLParserDelegate {
-  var elements: [Element] = []
-  private var open: [Int] = []
-
-  func parser(
-    _ parser: XMLParser, didStartElement name: String, namespaceURI: String?, qualifiedName: String?,
-    attributes: [String: String]
-  ) {
-    open.append(elements.count)
-    elements.append(Element(name: name, attributes: attributes))
-  }
-
-  func parser(_ parser: XMLParser, foundCharacters text: String) {
-    if let last = open.last { elements[last].text += text }
-  }
-
-  func parser(_ parser: XMLParser, didEndElement name: String, namespaceURI: String?, qualifiedName: String?) {
-    open.removeLast()
   }
 }

@@ -14,7 +14,7 @@ struct StepRunnerTests {
   private func run(_ text: String, _ script: FakeLab.Script) async throws -> (StepReport, FakeLab) {
     let api = FakeLab(script)
     let runner = StepRunner(api: api, lab: try lab(), clock: SleepClock())
-    return (try await runner.run(try step(text)).report, api)
+    return (try await runner.run(try step(text)), api)
   }
 
   @Test func withinRetriesUntilItHoldsAndSaysHowLongThatTook() async throws {
@@ -90,7 +90,8 @@ struct TestRunnerTests {
     #expect(reports.map(\.verdict) == [.passed, .passed])
     #expect(
       api.asked == [
-        "converged", "fault link-down customer:eth1 isp1:eth7", "trace h1 isp1", "mend", "converged", "trace h1 isp1",
+        "converged", "events", "fault link-down customer:eth1 isp1:eth7", "trace h1 isp1", "events", "mend",
+        "converged", "events", "trace h1 isp1", "events",
       ])
   }
 
@@ -99,7 +100,7 @@ struct TestRunnerTests {
     defer { try? FileManager.default.removeItem(atPath: folder) }
     #expect(reports.map(\.verdict) == [.failed, .failed])
     #expect(reports.map(\.evidence) == ["evidence/small/break-it/", "evidence/small/look-only/"])
-    let events = try #require(api.asked.firstIndex(of: "events"))
+    let events = try #require(api.asked.firstIndex(of: "status"))
     let mend = try #require(api.asked.firstIndex(of: "mend"))
     #expect(events < mend)
     let files = try FileManager.default.contentsOfDirectory(atPath: folder + "/evidence/small/break-it").sorted()

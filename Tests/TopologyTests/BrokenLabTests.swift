@@ -205,10 +205,16 @@ private let brokenLinks: [Broken] = [
     "a pool that is too small", "no /31 is left",
     "name: t\naddressing: {links: [10.0.0.0/30]}\ntopology:\n  nodes: {a: {kind: host}, b: {kind: host}}\n  links:\n"
       + "    - {endpoints: [a, b]}\n    - {endpoints: [a, b]}\n    - §{endpoints: [a, b]}\n"),
-  Broken("delay", "not yet", hosts + "    - {endpoints: [a, b], §delay: 5ms}\n"),
-  Broken("jitter", "not yet", hosts + "    - {endpoints: [a, b], §jitter: 5ms}\n"),
-  Broken("loss", "not yet", hosts + "    - {endpoints: [a, b], §loss: 1%}\n"),
-  Broken("rate", "not yet", hosts + "    - {endpoints: [a, b], §rate: 10Mbps}\n"),
+  Broken("a delay without a unit", "unit is missing", hosts + "    - {endpoints: [a, b], delay: §5}\n"),
+  Broken("a delay of a minute", "from 0 to 10s", hosts + "    - {endpoints: [a, b], delay: §1m}\n"),
+  Broken("a jitter without a delay", "without `delay`", hosts + "    - {endpoints: [a, b], §jitter: 5ms}\n"),
+  Broken("a jitter above its delay", "more than", hosts + "    - {endpoints: [a, b], delay: 5ms, jitter: §6ms}\n"),
+  Broken("a loss without its sign", "`%` is missing", hosts + "    - {endpoints: [a, b], loss: §1}\n"),
+  Broken("a loss above everything", "from 0% to 100%", hosts + "    - {endpoints: [a, b], loss: §100.5%}\n"),
+  Broken("a link's rate in a unit of others", "`10mbit`", hosts + "    - {endpoints: [a, b], rate: §10Mbps}\n"),
+  Broken(
+    "a shaper on a link with a rate", "whose link has a `rate` (line 7)",
+    pair("", a: ", qos: {§eth1: {egress: {shape: {rate: 1mbit}}}}", link: ", relation: peer-peer, rate: 10mbit")),
   Broken("an mtu too small for IPv6", "1280", hosts + "    - {endpoints: [a, b], mtu: §1000}\n"),
   Broken("a relation between hosts", "BGP", hosts + "    - {endpoints: [a, b], relation: §peer-peer}\n"),
   Broken(
@@ -315,8 +321,6 @@ private let brokenTests: [Broken] = [
   Broken(
     "an expectation of another step", "nothing a trace",
     pair("tests: [{name: x, steps: [{trace: {from: a, to: b}, expect: {§state: idle}}]}]")),
-  Broken("a step of a later version", "not yet", pair("tests: [{name: x, steps: [{§traffic: {from: a, to: b}}]}]")),
-  Broken("a fault of a later version", "not yet", pair("tests: [{name: x, steps: [{fault: {§partition: [a, b]}}]}]")),
   Broken(
     "two words in a step", "together",
     pair("tests: [{name: x, steps: [§{no-transit: a, exec: {node: a, command: x}}]}]")),
@@ -342,6 +346,7 @@ extension String {
 
 let allBrokenLabs =
   brokenText + brokenNodes + brokenLinks + brokenBGP + brokenPolicies + brokenTests + brokenFunctions + brokenSteps
+  + brokenTestLanguage
 
 @Test(arguments: allBrokenLabs)
 func aBrokenFileIsRefusedAtItsPlaceInItsWords(_ broken: Broken) throws {

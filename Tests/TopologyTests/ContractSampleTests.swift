@@ -53,7 +53,7 @@ let contractSample = """
       - {endpoints: ["customer:eth1", "isp1:eth1"], relation: customer-provider}
       - {endpoints: ["customer:eth2", "isp2:eth1"], relation: customer-provider}
       - {endpoints: ["isp1:eth2", "isp2:eth2"], relation: peer-peer}
-      - {endpoints: ["isp2:eth3", "web:eth1"], addresses: [[198.51.100.1/24], [198.51.100.2/24]], mtu: 1500}
+      - {endpoints: ["isp2:eth3", "web:eth1"], addresses: [[198.51.100.1/24], [198.51.100.2/24]], mtu: 1500, delay: 5ms, jitter: 1ms, loss: 0.1%, rate: 100mbit}
       - {endpoints: ["h2:eth1", "customer:eth4"], addresses: [[192.168.1.2/24], [192.168.1.1/24]]}
       - {endpoints: [isp1, edge], relation: open, addresses: [[10.9.0.1/30], [10.9.0.2/30]]}
   policies:
@@ -102,6 +102,14 @@ let contractSample = """
     #expect(lab.nodes.map { $0.asn?.rawValue } == [nil, nil, 64500, 64496, 64497, nil, 64498])
     #expect(lab.node("edge")?.config == lab.baseDirectory + "/bird.conf")
     #expect(lab.node("web")?.commands == ["python3 -m http.server 80"])
+  }
+
+  @Test func impairsOneLinkAndNoOther() throws {
+    let impaired = lab.links.filter { $0.impairment != nil }
+    #expect(impaired.map(\.a.name) == ["isp2:eth3"])
+    let impairment = try #require(impaired.first?.impairment)
+    #expect(impairment.canDelay && impairment.delayMicroseconds == 5000 && impairment.jitterMicroseconds == 1000)
+    #expect(impairment.lossPPM == 1000 && impairment.rate == 100_000_000)
   }
 
   @Test func givesOutLoopbacksAroundTheWrittenOne() {

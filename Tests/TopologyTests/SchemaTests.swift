@@ -72,9 +72,12 @@ struct TheSchema {
       "a key that cannot change", "an AS with letters", "a network without a length",
       "a loopback that is a subnet", "a sysctl of the machine", "a command that is not in a list", "three endpoints",
       "a link without endpoints", "a long interface name", "an address without a length", "one list of addresses",
-      "delay", "jitter", "loss", "rate", "a relation that does not exist", "an md5 password of 81 bytes",
+      "a delay without a unit", "a loss without its sign", "a link's rate in a unit of others",
+      "a relation that does not exist", "an md5 password of 81 bytes",
       "a time with a wrong unit", "add-path", "rpki", "an empty statement", "a wildcard that is set",
-      "a test without steps", "a step of a later version", "a fault of a later version", "two words in a step",
+      "a test without steps", "two words in a step", "a check that does not exist", "a partition into one group",
+      "lists at the same time within such lists", "a command all the time", "a matrix without values",
+      "a fault without how much",
       "a time without a unit", "a reason that does not exist",
     ]
     let broken = allBrokenLabs.filter { forms.contains($0.about) }
@@ -173,8 +176,8 @@ private let wideSample = """
       h: {kind: host, publish: ["8080:80"]}
     links:
       - {endpoints: ["a:eth1", "b:eth1"], relation: customer-provider, roles: false, mtu: 9000, cost: 10}
-      - {endpoints: [b, s]}
-      - {endpoints: [c, s]}
+      - {endpoints: [b, s], delay: 0, loss: 0.25%}
+      - {endpoints: [c, s], delay: 10ms, jitter: 500us, rate: 1.5mbit}
       - {endpoints: [h, c], addresses: [[192.168.1.2/24], [192.168.1.1/24]]}
   drift: repair
   policies:
@@ -220,5 +223,30 @@ private let wideSample = """
         - rollback: previous
         - rollback: 3
         - rollback: {to: 1}
+        - traffic: {from: h, to: "${far}", proto: udp, port: 53, rate: 1mbit, payload: 200b, dscp: ef, family: ipv4}
+          expect: {lost: {max: 0}, loss: {max: 0.5%}, outage: {max: 500ms}, mbit: {min: 0.9}, delay: {max: 5ms}}
+        - traffic: {from: h, to: b, packets-per-second: "${pps}", payload: 64, for: 2s}
+          expect: {reachable: "${yes}"}
+        - check: no-loops
+        - check: [valley-free, symmetric]
+          within: 2s
+        - fault: {flap: {link: ["a:eth1", "b:eth1"], down: 200ms, up: 800ms, times: 5}}
+        - fault: {flap: {link: ["a:eth1", "b:eth1"]}}
+        - fault: {loss: {link: ["a:eth1", "b:eth1"], percent: "${loss}", from: a}}
+        - fault: {delay: {link: ["b:eth2", "s:eth1"], delay: 50ms, from: "b:eth2"}}
+        - fault: {jitter: {link: ["b:eth2", "s:eth1"], jitter: 0}}
+        - fault: {rate: {link: ["a:eth1", "b:eth1"], rate: 5mbit}}
+        - fault: {rate: {link: ["a:eth1", "b:eth1"], rate: 0}}
+        - fault: {partition: [[a, h], [b]]}
+        - parallel:
+            - [{exec: {node: h, command: "sleep 1"}}, {fault: {kill: a}}]
+            - [{trace: {from: h, to: b}, within: 2s, expect: {reachable: false}}]
+      check: [no-loops, valley-free, no-transit, reachability, no-blackhole, fib-equals-rib, symmetric]
+      always: [{check: no-loops}, {traffic: {from: h, to: b}, expect: {lost: {max: 9}}}, {trace: {from: h, to: b}}]
+      repeat: 3
+      variables: {far: b, loss: 10%}
+      matrix: {pps: [10, 100], yes: [true]}
+    - {name: "whole ${lab}", check: reachability}
+  variables: {lab: wide}
 
   """

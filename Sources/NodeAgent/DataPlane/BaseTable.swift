@@ -1,7 +1,7 @@
 // The table that stands in every node from the agent's first second, and that every data plane fills.
 //
-//   prerouting    flowspec (-450) ─ [defragmentation -400] ─ police (-310) ─ zones (-300) ─ [conntrack -200]
-//                 ─ returns (-150) ─ dstnat (-100)
+//   prerouting    loss (-460) ─ flowspec (-450) ─ [defragmentation -400] ─ police (-310) ─ zones (-300)
+//                 ─ [conntrack -200] ─ returns (-150) ─ dstnat (-100)
 //   input         input (0) ──► filter
 //   forward       forward (0) ─► filter
 //   output        [conntrack] ─ returns-local (-150) ─ dstnat-local (-100) ─ output (0) ─► filter-out
@@ -20,7 +20,7 @@ internal import Nftables
 
 /// A chain of the base table, in the order of their making.
 enum BaseChainName: String, CaseIterable {
-  case flowspec, police, zones, returns
+  case loss, flowspec, police, zones, returns
   case localReturns = "returns-local"
   case dstnat
   case localDstnat = "dstnat-local"
@@ -32,6 +32,8 @@ enum BaseChainName: String, CaseIterable {
 
   var base: BaseChain? {
     switch self {
+    // As if it had never arrived.
+    case .loss: BaseChain(.filter, .prerouting, -460)
     // Before conntrack puts fragments together, which a flow rule may ask for.
     case .flowspec: BaseChain(.filter, .prerouting, -450)
     // Before conntrack: what is over the rate costs no entry.
@@ -58,7 +60,7 @@ enum BaseChainName: String, CaseIterable {
   var fixedRules: [Nftables.Rule] {
     switch self {
     case .dstnat, .localDstnat, .srcnat: [BaseTable.pickedUp]
-    case .police: [BaseTable.neighbourDiscovery]
+    case .loss, .police: [BaseTable.neighbourDiscovery]
     case .input:
       [
         BaseTable.answers, BaseTable.loopback { .interfaceIn($0) }, BaseTable.neighbourDiscovery,

@@ -47,8 +47,8 @@ final class DataPlane {
     try monitor.ignore(causedBy: [nftables.portID])
   }
 
-  /// What stands now belongs to the node.
-  func takeAddressBaseline() { addressBaseline = standingAddresses() }
+  /// These belong to the node, planned or not.
+  func setAddressBaseline(_ addresses: Set<PlacedAddress>) { addressBaseline = addresses }
 
   var monitorDescriptor: Int32 { monitor.fileDescriptor }
 
@@ -79,15 +79,12 @@ final class DataPlane {
 // MARK: - Desired state
 
 extension DataPlane {
-  /// Of the chains that flow rules lead to (`FlowSpecRules.name`).
-  private static let flowChainPrefix = "flow-"
-
   /// Of an earlier agent. Its flow rules stay in force until the speaker has decided anew.
   private func adopt(_ standing: StandingTable) throws(KernelError) {
     (isAdopted, followsAnother) = (true, true)
     let chain = BaseChainName.flowspec.rawValue
     flowSpecs.rules = standing.chain(chain)?.content.rules ?? []
-    flowSpecs.chains = standing.chains.filter { $0.name.hasPrefix(Self.flowChainPrefix) }.map(\.content)
+    flowSpecs.chains = standing.chains.filter { $0.name.hasPrefix(FlowSpecRules.namePrefix) }.map(\.content)
     for rule in try standingRules().ours {
       guard let number = PolicyPaths.redirectNumber(rule) else { continue }
       let hops = try view.socket.routes(.init(family: rule.family, table: rule.table)).flatMap(\.hops)
@@ -155,7 +152,8 @@ extension DataPlane {
     isAdopted = false
   }
 
-  /// Rules of the chain `flowspec` change by themselves, as neighbors speak.
+  /// Rules of the chain `flowspec` change by themselves, as neighbors speak. A refusal of one of them has its name
+  /// (`FlowSpecRules.name`) for an offender.
   func setFlowSpecs(_ contents: FlowSpecContents) throws(Refusal) {
     guard contents != flowSpecs else { return }
     let before = flowSpecs
@@ -163,7 +161,17 @@ extension DataPlane {
     // What stands of an earlier agent is somebody's desire, not known here yet.
     guard message != nil || !isAdopted else { return }
     do throws(Refusal) {
-      try replace(with: try compile(message ?? NLDataPlane()))
+      let next = try compile(message ?? NLDataPlane())
+      do throws(Refusal) {
+        // Nothing else depends on them, and nothing else that cannot be written now is their fault.
+        try write(ruleset: next, asDryRun: false)
+        try write(paths: next)
+      } catch {
+        try? write(ruleset: program, asDryRun: false)
+        try? write(paths: program)
+        throw error
+      }
+      program = next
     } catch {
       flowSpecs = before
       throw error
@@ -233,6 +241,11 @@ extension DataPlane {
     _ error: KernelError, _ subject: Transaction.Subject?, _ program: DataPlaneProgram
   ) -> Refusal {
     switch subject {
+    case .rule(let chain, _, let comment)? where chain.name == FlowSpecRules.chain:
+      return Refusal(FlowSpecRules.name(comment), error.description)
+    case .rule(let chain, _, _)? where chain.name.hasPrefix(FlowSpecRules.namePrefix),
+      .chain(let chain)? where chain.name.hasPrefix(FlowSpecRules.namePrefix):
+      return Refusal(chain.name, error.description)
     case .rule(let chain, _, let comment)?:
       let origin = program.origin(ofRule: comment, in: chain.name)
       return Refusal(origin?.text ?? "chain \(chain.name)", error.description, place: origin?.place ?? "")

@@ -41,10 +41,13 @@ struct DataPlaneProgram {
       counts[policer.interface, default: 0] += 1
     }
     for marking in message.markings { try book.add(marking, interfaces) }
-    for shaper in message.shapers {
+    for impairment in message.impairments { try book.add(impairment, interfaces) }
+    for shaper in message.shapers + message.impairments.compactMap(\.shaper) {
       let lowered = try InterfaceShaper(shaper, links: links)
       guard !shapers.contains(where: { $0.link == lowered.link }) else {
-        throw Refusal(shaper.origin.text, "\(shaper.interface) has two shapers", place: shaper.origin.place)
+        throw Refusal(
+          shaper.origin.text, "\(shaper.interface) is shaped already: one rate to an interface",
+          place: shaper.origin.place)
       }
       shapers.append(lowered)
       try book.add(classesOf: shaper, interfaces)

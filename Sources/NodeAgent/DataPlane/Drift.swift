@@ -49,6 +49,9 @@ extension DataPlane {
 
   private func compare(_ standing: StandingTable, _ wanted: Table, _ report: inout NLDriftReport) {
     let place = "table \(wanted.id)"
+    if !standing.flags.isEmpty { report.add(.changed, "nft", "\(place): flags \(standing.flags)") }
+    for object in standing.objects { report.add(.excess, "nft", "\(place) \(object.typeName) \(object.name)") }
+    for flowtable in standing.flowtables { report.add(.excess, "nft", "\(place) flowtable \(flowtable)") }
     for chain in wanted.chains {
       guard let there = standing.chain(chain.name) else {
         report.add(.missing, "nft", "\(place) chain \(chain.name)")
@@ -89,31 +92,34 @@ extension DataPlane {
         missing.append(rule)
       }
     }
-    var excess = standing.filter { rule in
+    let excess = standing.filter { rule in
       guard surplus[rule, default: 0] > 0 else { return false }
       surplus[rule, default: 0] -= 1
       return true
     }
+    var namesakes: [String: [Int]] = [:]
+    for (place, rule) in excess.enumerated().reversed() { namesakes[rule.comment, default: []].append(place) }
+    var paired: Set<Int> = []
     for rule in missing {
-      if !rule.comment.isEmpty, let other = excess.firstIndex(where: { $0.comment == rule.comment }) {
-        excess.remove(at: other)
+      if !rule.comment.isEmpty, let other = namesakes[rule.comment]?.popLast() {
+        paired.insert(other)
         report.add(.changed, "nft", "\(place): \(rule.text)")
       } else {
         report.add(.missing, "nft", "\(place): \(rule.text)")
       }
     }
-    for rule in excess { report.add(.excess, "nft", "\(place): \(rule.text)") }
+    for (number, rule) in excess.enumerated() where !paired.contains(number) {
+      report.add(.excess, "nft", "\(place): \(rule.text)")
+    }
     for rule in Self.misplaced(standing.keeping(common), wanted.keeping(common)) {
       report.add(.changed, "nft", "\(place): \(rule.text) (out of order)")
     }
   }
 
-  /// The same rules in two orders: the fewest that would have to move, taken greedily.
+  /// The same rules in two orders: the fewest that would have to move.
   private static func misplaced(_ standing: [Nftables.Rule], _ wanted: [Nftables.Rule]) -> [Nftables.Rule] {
     guard standing != wanted else { return [] }
-    return wanted.difference(from: standing).insertions.compactMap {
-      if case .insert(_, let rule, _) = $0 { rule } else { nil }
-    }
+    return CommonSubsequence(of: standing, wanted).inserted.map { wanted[$0] }
   }
 
   // MARK: Qdiscs and classes
@@ -130,6 +136,21 @@ extension DataPlane {
       let current = try view.socket.trafficPlan(of: link.index)
       compare(current, wanted, link.name, &report)
     }
+    for filter in try excessFilters() {
+      let name = view.links[filter.link]?.name ?? "?"
+      report.add(.excess, "tc", "filter \(filter.kind) pref \(filter.priority) of \(filter.parent) of \(name)")
+    }
+  }
+
+  /// Below qdiscs of ours: packets are classified by nftables, so every filter there leads them elsewhere.
+  func excessFilters() throws(KernelError) -> [TrafficFilter] {
+    var found: [TrafficFilter] = []
+    for shaper in program.shapers {
+      for parent in shaper.plan.qdiscs.map(\.handle) + shaper.plan.classes.map(\.handle) {
+        found += try view.socket.filters(of: shaper.link, under: parent)
+      }
+    }
+    return found
   }
 
   private func compare(

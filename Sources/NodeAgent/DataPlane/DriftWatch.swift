@@ -8,17 +8,44 @@ internal import Netlink
 final class DriftWatch {
   private unowned let node: Node
   private lazy var timer = LoopTimer(node.loop) { [weak self] in self?.tell() }
-  private lazy var startTimer = LoopTimer(node.loop) { [weak self] in self?.takeBaseline() }
   private var told = NLDriftReport()
   /// Routes of table main that whoever set the node up added (`exec` lines of the file): nil until that is over.
   private var baseline: Set<IPPrefix>?
+  private var setUp: SetUpRecord?
 
   /// How long changes are gathered before they are looked at.
   private static let delay = EventLoop.milliseconds(50)
   init(_ node: Node) { self.node = node }
 
-  /// - Parameter setUpTime: `exec` lines of the file run meanwhile, and what they add belongs to the node.
-  func start(setUpTime: UInt64) { startTimer.arm(after: setUpTime) }
+  /// - Parameter setUp: says when the `exec` lines of the file have ended; nil: there are none, and what stands now
+  ///   belongs to the node.
+  func start(_ setUp: SetUpRecord?) {
+    self.setUp = setUp
+    setUpMayBeOver()
+  }
+
+  /// Takes the baseline once there is one to take.
+  func setUpMayBeOver() {
+    guard baseline == nil, let dataPlane = node.dataPlane, setUp?.isOver ?? true else { return }
+    let view = dataPlane.view
+    let taken: Baseline
+    do {
+      if let known = setUp?.read() {
+        taken = Baseline(known, view.links.values)
+      } else {
+        // Not the links: what the monitor tells of them is yet to be acted upon.
+        try view.readAddresses()
+        try view.readRoutes()
+        taken = Baseline(routes: Set(addedByHand().map(\.destination)), addresses: dataPlane.standingAddresses())
+        try setUp?.write(taken.message(view.links.values))
+      }
+    } catch {
+      return node.report("error", "drift", "what the node was set up with cannot be kept: \(error)")
+    }
+    baseline = taken.routes
+    dataPlane.setAddressBaseline(taken.addresses)
+    look()
+  }
 
   /// Something may differ.
   func look() {
@@ -58,12 +85,6 @@ final class DriftWatch {
   }
 
   // MARK: Routes of table main
-
-  private func takeBaseline() {
-    baseline = Set(addedByHand().map(\.destination))
-    node.dataPlane?.takeAddressBaseline()
-    look()
-  }
 
   /// Nobody's routing protocol, nor the kernel: somebody typed it.
   private func addedByHand() -> [Route] {

@@ -1,4 +1,5 @@
 internal import ControlProtocol
+internal import FIB
 internal import Netlink
 
 extension Node {
@@ -84,12 +85,17 @@ extension Node {
 
   private func removeExcess(_ dataPlane: DataPlane) throws(KernelError) {
     var batch = MessageBatch()
-    for route in driftWatch.excessRoutes(dataPlane.view) { batch.deleteRoute(route) }
+    let routes = driftWatch.excessRoutes(dataPlane.view)
+    for route in routes { batch.deleteRoute(route) }
     for qdisc in try dataPlane.view.socket.qdiscs().map(\.subject) where qdisc.parent == .ingress {
       batch.deleteQdisc(on: qdisc.link, parent: .ingress)
     }
+    for filter in try dataPlane.excessFilters() { batch.deleteFilter(filter) }
     for place in dataPlane.excessAddresses() { batch.deleteAddress(place.address, from: place.link) }
     guard !batch.isEmpty else { return }
-    for refusal in try dataPlane.view.socket.commitReportingEach(&batch) where !refusal.isNotThere { throw refusal }
+    let refusals = try dataPlane.view.socket.commitReportingEach(&batch)
+    // One of them may have stood where a route of BGP belongs.
+    fib?.routesLost(routes.map(\.destination))
+    for refusal in refusals where !refusal.isNotThere { throw refusal }
   }
 }

@@ -96,6 +96,7 @@ struct PolicyPaths {
       throw context.refusal("a path cannot ask for port \(range.lowerBound) alone")
     }
     let exceptions = try context.interfaceNames(message.exceptIn)
+    try checkCount(match, exceptions.count, context)
     let priority = Self.firstPriority + 2 * place
     for family in match.families where path.hops[family] != nil {
       let plain = Self.rules(match, family, priority: priority + 1, path.table)
@@ -109,8 +110,20 @@ struct PolicyPaths {
       rules.formUnion(added)
       for rule in added { origins[rule] = message.origin }
     }
-    guard rules.count <= Self.mostRules else { throw context.refusal("more than \(Self.mostRules) rules of routing") }
     paths.append(path)
+  }
+
+  /// Before they are made: two lists of thousands are a product of millions.
+  private func checkCount(_ match: CheckedMatch, _ exceptions: Int, _ context: ConditionContext) throws(Refusal) {
+    let lists = [
+      match.interfacesIn.count, match.from.count, match.to.count, match.ports.count, match.sourcePorts.count,
+      match.codePoints.count, exceptions + 1,
+    ]
+    var product = match.transport == nil && !(match.ports.isEmpty && match.sourcePorts.isEmpty) ? 2 : 1
+    for count in lists where product <= Self.mostRules { product *= max(1, min(count, Self.mostRules + 1)) }
+    guard rules.count + product <= Self.mostRules else {
+      throw context.refusal("more than \(Self.mostRules) rules of routing: its lists are multiplied with each other")
+    }
   }
 
   /// The product of everything that is a list.

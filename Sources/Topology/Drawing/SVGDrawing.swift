@@ -14,6 +14,13 @@ struct SVGDrawing {
   }
 
   func text() -> String {
+    let placed = placed()
+    return Self.head(width: placed.width, height: placed.height, title: lab.name) + wires(placed) + boxes(placed)
+      + "</svg>\n"
+  }
+
+  /// Where everything stands; the same lab always gives the same.
+  func placed() -> PlacedTopology {
     let indexes = Dictionary(
       lab.nodes.enumerated().map { ($1.name, $0) }, uniquingKeysWith: { first, _ in first })
     let pairs = lab.links.compactMap { link -> (Int, Int)? in
@@ -24,16 +31,22 @@ struct SVGDrawing {
     let layout = StressLayout(count: lab.nodes.count, edges: pairs, above: above)
     let points = layout.placed(
       width: Self.box.width + 40, height: Self.box.height + 36, edge: 190, margin: Self.margin)
-    let width = Int((points.map(\.x).max() ?? 0) + Self.margin)
-    let height = Int((points.map(\.y).max() ?? 0) + Self.margin)
-    var text = Self.head(width: width, height: height, title: lab.name)
     let offsets = Self.offsets(pairs)
-    for (index, pair) in pairs.enumerated() {
-      let (a, b) = Self.apart(points[pair.0], points[pair.1], by: offsets[index])
-      text += line(lab.links[index], a, b)
-    }
-    for (node, point) in zip(lab.nodes, points) { text += self.node(node, point) }
-    return text + "</svg>\n"
+    return PlacedTopology(
+      width: Int((points.map(\.x).max() ?? 0) + Self.margin), height: Int((points.map(\.y).max() ?? 0) + Self.margin),
+      nodes: points,
+      links: pairs.enumerated().map { index, pair in
+        let (a, b) = Self.apart(points[pair.0], points[pair.1], by: offsets[index])
+        return .init(a: Self.border(of: a, towards: b), b: Self.border(of: b, towards: a))
+      })
+  }
+
+  func wires(_ placed: PlacedTopology) -> String {
+    zip(lab.links, placed.links).map { line($0, $1.a, $1.b) }.joined()
+  }
+
+  func boxes(_ placed: PlacedTopology) -> String {
+    zip(lab.nodes, placed.nodes).map { node($0, $1) }.joined()
   }
 
   private static func head(width: Int, height: Int, title: String) -> String {
@@ -80,9 +93,7 @@ struct SVGDrawing {
       """
   }
 
-  private func line(_ link: ResolvedLink, _ a: Point, _ b: Point) -> String {
-    let start = Self.border(of: a, towards: b)
-    let end = Self.border(of: b, towards: a)
+  private func line(_ link: ResolvedLink, _ start: Point, _ end: Point) -> String {
     let style =
       switch link.relation {
       case .customerProvider: " marker-end=\"url(#to-provider)\""

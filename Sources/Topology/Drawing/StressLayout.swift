@@ -1,6 +1,12 @@
-struct Point: Equatable {
-  var x: Double
-  var y: Double
+/// On paper: y grows downward.
+public struct Point: Sendable, Equatable {
+  public var x: Double
+  public var y: Double
+
+  public init(x: Double, y: Double) {
+    self.x = x
+    self.y = y
+  }
 }
 
 /// Places the nodes of a graph so that distances on paper resemble distances in the graph (stress majorization,

@@ -23,6 +23,16 @@ public struct TopologyDrawing: Sendable {
   /// A drawing of its own layout; legible on light and dark backgrounds.
   public func svg() -> String { SVGDrawing(lab: lab, caption: caption).text() }
 
+  /// Where its nodes and links stand, for a page that draws over them.
+  public func placed() -> PlacedTopology { SVGDrawing(lab: lab, caption: caption).placed() }
+
+  /// The links and the nodes of a placed drawing as parts of a larger SVG, which goes between them or on top and has a
+  /// style for their classes: wire, arrow, small; box, host, switch, daemon. Arrows want a marker `to-provider`.
+  public func parts(_ placed: PlacedTopology) -> (links: String, nodes: String) {
+    let drawing = SVGDrawing(lab: lab, caption: caption)
+    return (drawing.wires(placed), drawing.boxes(placed))
+  }
+
   /// Under the name: `router · AS 64500`.
   private func caption(_ node: ResolvedNode) -> String {
     node.kind.rawValue + (node.asn.map { " · AS \($0)" } ?? "")
@@ -59,4 +69,20 @@ public struct TopologyDrawing: Sendable {
     }
     return result + "\""
   }
+}
+
+/// A drawing's geometry.
+public struct PlacedTopology: Sendable, Equatable {
+  /// A link, from the edge of one node's box to the edge of the other's.
+  public struct Line: Sendable, Equatable {
+    public var a: Point
+    public var b: Point
+  }
+
+  public var width: Int
+  public var height: Int
+  /// Centres, in the order of `ResolvedLab.nodes`.
+  public var nodes: [Point]
+  /// In the order of `ResolvedLab.links`.
+  public var links: [Line]
 }

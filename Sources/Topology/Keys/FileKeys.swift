@@ -8,7 +8,8 @@ enum FileKeys {
       Key("defaults", .record(NodeKeys.defaults), "any node key, for every node that does not write it"),
       Key("topology", .record(topology), .required, "`nodes:` and `links:`"),
       Key("policies", PolicyKeys.policies, "routing policies by name"),
-      Key("tests", TestKeys.tests, "what must hold"),
+      Key("tests", .withVariables(TestKeys.tests), "what must hold"),
+      VariableKeys.onFile,
       Key(
         "drift", .scalar(.word(["repair", "report"])),
         "what becomes of nft and tc objects that others changed; report unless written"),
@@ -20,7 +21,8 @@ enum FileKeys {
     "a tests file",
     keys: [
       Key("topology", .scalar(.text("the path of a topology file")), .required, "the lab the tests are for"),
-      Key("tests", TestKeys.tests, .required, "what must hold"),
+      Key("tests", .withVariables(TestKeys.tests), .required, "what must hold"),
+      VariableKeys.onFile,
     ])
 
   static let speaker = Record(
@@ -76,9 +78,9 @@ enum FileKeys {
       Key("roles", .scalar(.bool), "false: the relation without RFC 9234 roles and OTC"),
       Key("mtu", .scalar(.integer(68...65535)), "1500 unless written"),
       Key("cost", .scalar(.integer(1...16_777_215)), "for shortest paths inside an AS; 1 unless written"),
-      .notYet("delay", "impairments"),
-      .notYet("jitter", "impairments"),
-      .notYet("loss", "impairments"),
-      .notYet("rate", "impairments"),
+      Key("delay", .scalar(.delay), "of every packet, each way; 0 for a link that only a fault delays"),
+      Key("jitter", .scalar(.delay), "how much the delay varies, at most the delay itself"),
+      Key("loss", .scalar(.percent), "packets lost at random, each way"),
+      Key("rate", .scalar(.rate), "what it carries at most, each way"),
     ])
 }

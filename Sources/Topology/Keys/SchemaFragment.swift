@@ -33,9 +33,10 @@ indirect enum SchemaFragment: Sendable {
     case .bool:
       return .object([("enum", .array([.bool(true), .bool(false), .string("true"), .string("false")]))])
     case .words(let words):
-      // A YAML reader makes booleans of these two.
+      // What a YAML reader makes of some words.
       let bools = words.compactMap { $0 == "true" ? JSONText.bool(true) : $0 == "false" ? .bool(false) : nil }
-      return .object([("enum", .array(words.map(JSONText.string) + bools))])
+      let numbers = words.compactMap { Int($0).map(JSONText.number) }
+      return .object([("enum", .array(words.map(JSONText.string) + bools + numbers))])
     case .anyOf(let members): return .object([("anyOf", .array(members.map(\.json)))])
     case .scalar:
       return .object([("type", .array(["string", "number", "boolean"].map(JSONText.string)))])

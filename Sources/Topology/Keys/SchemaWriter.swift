@@ -4,6 +4,8 @@ struct SchemaWriter {
   private var definitions: [(name: String, schema: JSONText)] = []
   /// By what is written, since several records have one noun.
   private var names: [String: String] = [:]
+  /// Inside a part whose scalars may be written as `${NAME}`.
+  private var takesVariables = false
 
   mutating func write(_ root: Record, title: String, alternatives: [Record] = []) -> String {
     var members: [(String, JSONText)] = [
@@ -34,7 +36,7 @@ struct SchemaWriter {
 
   private mutating func schema(_ shape: Shape) -> JSONText {
     switch shape {
-    case .scalar(let form): return form.schema.json
+    case .scalar(let form): return orVariable(form.schema).json
     case .list(let item, let count, _):
       var members: [(String, JSONText)] = [("type", .string("array")), ("items", schema(item))]
       if let count {
@@ -46,7 +48,7 @@ struct SchemaWriter {
     case .names(let form, let value, _):
       return orNothing(
         .object([
-          ("type", .string("object")), ("propertyNames", propertyNames(form.schema)),
+          ("type", .string("object")), ("propertyNames", propertyNames(orVariable(form.schema))),
           ("additionalProperties", schema(value)),
         ]))
     case .record(let record):
@@ -54,10 +56,19 @@ struct SchemaWriter {
         record.keys.contains { $0.status == .required } || !record.exactlyOne.isEmpty || !record.atLeastOne.isEmpty
       return needsSomething ? reference(record) : orNothing(reference(record))
     case .either(let shapes): return .object([("anyOf", .array(shapes.map { schema($0) }))])
+    case .withVariables(let shape):
+      takesVariables = true
+      defer { takesVariables = false }
+      return schema(shape)
     case .removable(let shape):
       let nothing = JSONText.object([("enum", .array([.null, .string("null"), .string("~"), .string("")]))])
       return .object([("anyOf", .array([schema(shape), nothing]))])
     }
+  }
+
+  private func orVariable(_ fragment: SchemaFragment) -> SchemaFragment {
+    if case .scalar = fragment { return fragment }
+    return takesVariables ? .anyOf([fragment, .text("\\$\\{[A-Za-z_][A-Za-z0-9_-]*\\}")]) : fragment
   }
 
   /// A key with nothing behind it is an empty mapping or list.

@@ -10,6 +10,8 @@ indirect enum Shape: Sendable {
   case either([Shape])
   /// Or `null`, which takes away what stood there.
   case removable(Shape)
+  /// With `${NAME}` in any scalar, which is replaced before the file is checked.
+  case withVariables(Shape)
 }
 
 /// A mapping with known keys.

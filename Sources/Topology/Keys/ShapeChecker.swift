@@ -16,6 +16,7 @@ struct ShapeChecker {
       }
     case .record(let record): check(tree, record, path, owner ?? tree.place)
     case .either(let shapes): checkEither(tree, shapes, path, owner)
+    case .withVariables(let shape): check(tree, shape, path, owner: owner)
     case .removable(let shape): if !tree.isNull { check(tree, shape, path, owner: owner) }
     }
   }

@@ -4,39 +4,73 @@ import NetTypes
 enum TestKeys {
   static let tests = Shape.list(.record(test), example: "[{name: it works, steps: [...]}]")
 
-  private static let test = Record(
-    "a test",
+  static let test = Record(
+    "a test", atLeastOne: ["steps", "check"],
     keys: [
       Key("name", .scalar(.text("a sentence about what holds")), .required, "unique in the file"),
       Key(
-        "steps", .list(.record(step), count: 1...10_000, example: "[{trace: {from: h1, to: h2}}]"), .required,
+        "steps", .list(.record(step), count: 1...10_000, example: "[{trace: {from: h1, to: h2}}]"),
         "what is done and expected, in order"),
-    ])
+      Key("check", check, "verdicts on the whole lab, after the steps"),
+      Key(
+        "always", .list(.record(alwaysStep), count: 1...64, example: "[{check: no-loops}]"),
+        "what holds from before the first step until after the last"),
+      Key("repeat", .scalar(.integer(1...10_000)), "how often it is carried out; once unless written"),
+    ] + VariableKeys.onTest)
 
   /// The words that make a step.
   static let words = [
-    "trace", "no-transit", "route", "session", "exec", "fault", "nat", "rate", "plan", "apply", "rollback",
+    "trace", "no-transit", "route", "session", "exec", "fault", "nat", "rate", "traffic", "check", "plan", "apply",
+    "rollback", "parallel",
   ]
+
+  /// What can be asked again and again while the steps of a test go on, or runs beside them.
+  private static let alwaysWords = ["trace", "no-transit", "route", "session", "traffic", "check"]
+
+  private static let check = Shape.either([
+    .scalar(.word(CheckStep.known)),
+    .list(.scalar(.word(CheckStep.known)), count: 1...CheckStep.known.count, example: "[no-loops, symmetric]"),
+  ])
+
+  private static let wordKeys: [Key] = [
+    Key("trace", .record(trace), "a real flow and its path, from captures"),
+    Key("no-transit", noTransit, "no route and no packet crosses its AS between two other ASes"),
+    Key("route", .record(route), "what a router has for exactly this prefix"),
+    Key("session", .record(session), "the state of a BGP session"),
+    Key("exec", .record(exec), "a command in a node"),
+    Key("fault", FaultKeys.fault, "break or mend something"),
+    Key("nat", .record(TrafficKeys.nat), "a flow, and what a node's conntrack table says of it"),
+    Key("rate", .record(TrafficKeys.rate), "throughput, and what limited it, from the packets"),
+    Key("traffic", .record(TrafficKeys.traffic), "load beside the steps that follow, judged when it ends"),
+    Key("check", check, "verdicts on the whole lab"),
+    Key("plan", ChangeStepKeys.plan, "what a CHANGE would do"),
+    Key("apply", ChangeStepKeys.apply, "a CHANGE, on all nodes or none"),
+    Key("rollback", ChangeStepKeys.rollback, "an earlier version of the lab"),
+  ]
+
+  // What may be expected depends on the step's word: `expectations` below.
+  private static let expect = Key("expect", .record(anyExpectation), "what must hold")
+  private static let within = Key("within", .scalar(.time), "retried until it holds or this time is over")
+
+  /// Lists at the same time hold no further ones.
+  private static let plainStep = Record(
+    "a step", exactlyOne: words.filter { $0 != "parallel" }, keys: wordKeys + [expect, within])
 
   private static let step = Record(
     "a step", exactlyOne: words,
-    keys: [
-      Key("trace", .record(trace), "a real flow and its path, from captures"),
-      Key("no-transit", noTransit, "no route and no packet crosses its AS between two other ASes"),
-      Key("route", .record(route), "what a router has for exactly this prefix"),
-      Key("session", .record(session), "the state of a BGP session"),
-      Key("exec", .record(exec), "a command in a node"),
-      Key("fault", .either([.scalar(.word(["kill-controller"])), .record(fault)]), "break or mend something"),
-      Key("nat", .record(TrafficKeys.nat), "a flow, and what a node's conntrack table says of it"),
-      Key("rate", .record(TrafficKeys.rate), "throughput, and what limited it, from the packets"),
-      Key("plan", ChangeStepKeys.plan, "what a CHANGE would do"),
-      Key("apply", ChangeStepKeys.apply, "a CHANGE, on all nodes or none"),
-      Key("rollback", ChangeStepKeys.rollback, "an earlier version of the lab"),
-      // What may be expected depends on the step's word: `expectations` below.
-      Key("expect", .record(anyExpectation), "what must hold"),
-      Key("within", .scalar(.time), "retried until it holds or this time is over"),
-      .notYet("traffic", "background load"),
+    keys: wordKeys + [
+      Key(
+        "parallel",
+        .list(
+          .list(.record(plainStep), count: 1...1000, example: "[{trace: {from: h1, to: h2}}]"), count: 2...16,
+          example: "[[{trace: {from: h1, to: h2}}], [{fault: {kill: r1}}]]"),
+        "lists of steps, carried out at the same time"),
+      expect, within,
     ])
+
+  private static let alwaysStep = Record(
+    "an `always` step", exactlyOne: alwaysWords,
+    keys: wordKeys.filter { alwaysWords.contains($0.name) } + [expect])
 
   static let node = Shape.scalar(.reference("a node"))
 
@@ -83,27 +117,6 @@ enum TestKeys {
       Key("command", .scalar(.text("a command")), .required, "for /bin/sh -c"),
     ])
 
-  private static let linkEnds = Shape.list(
-    .scalar(.exactEndpoint), count: 2...2, example: "[\"a:eth1\", \"b:eth1\"]")
-
-  private static let fault = Record(
-    "a fault", exactlyOne: FaultStep.Kind.allCases.map(\.rawValue).filter { $0 != "jitter" && $0 != "rate" },
-    keys: [
-      Key("link-down", linkEnds, "both ends of a link lose their carrier"),
-      Key("link-up", linkEnds, "the link is back"),
-      Key("kill", node, "every process of the node ends and its links go down"),
-      Key("start", node, "a killed node comes back"),
-      Key("kill-speaker", node, "its BGP process is killed; it is restarted"),
-      Key("kill-controller", .scalar(.bool), "`true`: the controller is killed; it is restarted"),
-      Key(
-        "reset-session", .list(.scalar(.endpoint), count: 2...2, example: "[customer, isp1]"),
-        "the first node ends its session with the second"),
-      .notYet("flap", "faults over time"),
-      .notYet("loss", "impairments"),
-      .notYet("delay", "impairments"),
-      .notYet("partition", "cutting the lab in parts"),
-    ])
-
   private static let path = Shape.list(node, example: "[h1, r1, h2]")
 
   private static let expectTrace: [Key] = [
@@ -131,8 +144,8 @@ enum TestKeys {
 
   private static let expectationsByWord: [String: [Key]] = [
     "trace": expectTrace, "route": expectRoute, "session": expectSession, "exec": expectExec,
-    "nat": TrafficKeys.expectNAT, "rate": TrafficKeys.expectRate, "plan": ChangeStepKeys.expectPlan,
-    "apply": ChangeStepKeys.expectApply,
+    "nat": TrafficKeys.expectNAT, "rate": TrafficKeys.expectRate, "traffic": TrafficKeys.expectTraffic,
+    "plan": ChangeStepKeys.expectPlan, "apply": ChangeStepKeys.expectApply,
   ]
 
   /// A key of several words means the same in each.

@@ -1,4 +1,4 @@
-/// Test steps that send traffic beside `trace`: `nat` and `rate`.
+/// Test steps that send packets beside `trace`: `nat`, `rate` and `traffic`.
 enum TrafficKeys {
   private static let target = Shape.scalar(.reference("a node, `NODE:INTERFACE` or an address"))
   private static let family = Key("family", .scalar(.word(["ipv4", "ipv6"])), "IPv4 where both ends have it")
@@ -35,6 +35,24 @@ enum TrafficKeys {
       family,
     ])
 
+  /// What the numbers and times in a datagram leave room for, and what one holds.
+  static let payloads = 24...65_000
+
+  static let traffic = Record(
+    "a traffic step",
+    keys: [
+      Key("from", TestKeys.node, .required, "the node that sends"),
+      Key("to", target, .required, "where it goes"),
+      Key("proto", .scalar(.word(["udp", "tcp", "icmp"])), "udp unless written"),
+      Key("port", port, "of tcp and udp; 5202 unless written"),
+      Key("rate", .scalar(.rate), "what is sent of payload"),
+      Key("packets-per-second", .scalar(.integer(1...100_000)), "datagrams, or records of tcp; instead of `rate`"),
+      Key("payload", .scalar(ScalarForm.integer(payloads).or(.size)), "bytes of a datagram, or of a record of tcp"),
+      Key("for", .scalar(.time), "how long; until the test ends unless written"),
+      Key("dscp", .scalar(.dscp), "of the packets; be unless written"),
+      family,
+    ])
+
   static let expectNAT: [Key] = [
     Key(
       "translated", .scalar(.address.or(.word(["false"]))),
@@ -50,6 +68,19 @@ enum TrafficKeys {
 
   private static let delay = Record(
     "`delay`", keys: [Key("max", .scalar(.time), .required, "of the median packet, one way")])
+
+  static let expectTraffic: [Key] = [
+    Key("reachable", .scalar(.bool), "something arrives"),
+    Key("lost", .record(atMost("lost", .integer(0...Int(UInt32.max)), "packets lost")), "sent and never received"),
+    Key("loss", .record(atMost("loss", .percent, "of the packets")), "the part that is lost"),
+    Key("outage", .record(atMost("outage", .time, "the longest")), "time without a packet"),
+    Key("mbit", .record(mbit), "payload received, in Mbit/s"),
+    Key("delay", .record(delay), "how long packets take"),
+  ]
+
+  private static func atMost(_ noun: String, _ form: ScalarForm, _ doc: String) -> Record {
+    Record("`\(noun)`", keys: [Key("max", .scalar(form), .required, doc)])
+  }
 
   static let expectRate: [Key] = [
     Key("mbit", .record(mbit), "payload received, in Mbit/s"),

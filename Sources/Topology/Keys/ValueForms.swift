@@ -13,6 +13,27 @@ func parseTime(_ text: some StringProtocol) -> UInt64? {
   }
 }
 
+/// `0.1%`: of 1,000,000.
+func parsePartsPerMillion(_ text: String) -> UInt32? {
+  guard text.hasSuffix("%") else { return nil }
+  let digits = text.dropLast()
+  guard let first = digits.utf8.first, let last = digits.utf8.last, (48...57).contains(first), (48...57).contains(last),
+    digits.utf8.count <= 18, digits.utf8.allSatisfy({ (48...57).contains($0) || $0 == 46 }), let value = Double(digits)
+  else { return nil }
+  let parts = value * 10_000
+  guard parts <= 1_000_000, abs(parts - parts.rounded()) < 1e-6 else { return nil }
+  return UInt32(parts.rounded())
+}
+
+/// Microseconds of a delay or jitter; `0` needs no unit.
+func parseDelay(_ text: String) -> UInt32? {
+  guard let time = text == "0" ? 0 : parseTime(text), time <= delayLimit else { return nil }
+  return UInt32(time)
+}
+
+/// 10 s: a packet of a link that is slower than this is lost to every protocol.
+private let delayLimit: UInt64 = 10_000_000
+
 /// Whole seconds: a number, or a time that is one.
 func parseSeconds(_ text: String) -> UInt32? {
   if let seconds = UInt32(text) { return seconds <= 65535 ? seconds : nil }
@@ -91,6 +112,21 @@ extension ScalarForm {
     "a time with its unit `us`, `ms`, `s` or `m`, such as 2s", schema: .text("^[0-9]+(us|ms|s|m)$")
   ) { text in
     parseTime(text) == nil ? unitProblem(text) : nil
+  }
+
+  static let delay = ScalarForm(
+    "a time from 0 to 10s with its unit `us`, `ms` or `s`, such as 20ms",
+    schema: .anyOf([.text("^[0-9]+(us|ms|s)$"), .words(["0"])])
+  ) { text in
+    if parseDelay(text) != nil { return nil }
+    return parseTime(text) == nil ? unitProblem(text) : .plain
+  }
+
+  static let percent = ScalarForm(
+    "a percentage from 0% to 100% with at most 4 decimals, such as 0.1%", schema: .text("^[0-9]+(\\.[0-9]+)?%$")
+  ) { text in
+    if parsePartsPerMillion(text) != nil { return nil }
+    return Double(text) == nil ? .plain : .because("the `%` is missing")
   }
 
   static let seconds = ScalarForm(

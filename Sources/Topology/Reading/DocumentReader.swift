@@ -110,6 +110,7 @@ struct DocumentReader {
     let lines = text.split(separator: "\n", maxSplits: mark.line, omittingEmptySubsequences: false)
     let line = mark.line <= lines.count ? lines[mark.line - 1] : ""
     let tab = line.drop { $0 == " " }.first == "\t" ? "; indent with spaces, not tabs" : ""
-    return "YAML syntax: \(problem)" + (context.map { " (\($0))" } ?? "") + tab
+    let variable = line.contains("${") ? "; inside braces or brackets a variable stands in quotes, as \"${name}\"" : ""
+    return "YAML syntax: \(problem)" + (context.map { " (\($0))" } ?? "") + tab + variable
   }
 }

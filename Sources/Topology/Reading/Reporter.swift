@@ -1,11 +1,29 @@
 /// Collects what is wrong with a file while the readers go on. One reporter belongs to one reading, on one thread.
 final class Reporter {
-  private(set) var diagnostics: [Diagnostic] = []
+  /// One of the tests that a matrix makes of one that is written.
+  struct Combination {
+    /// Of the test as it is written.
+    var test: Place
+    var label: String
+    /// Of the combinations.
+    var count: Int
+  }
+
   private(set) var failed = false
+  private var plain: [Diagnostic] = []
   /// `defaults:` are read once per node: the same complaint about the same place is said once.
   private var said: Set<Diagnostic> = []
+  /// Places about which the last word has been said.
+  private var settled: Set<Place> = []
   /// Comparisons left for suggestions, so that a file with very many mistakes is still read in linear time.
   private var comparisons = 1_000_000
+
+  /// The combination that is being read. What is wrong with all of them is said once, and what is wrong with some is
+  /// said of the first.
+  var combination: Combination?
+  private var combined: [Place: CombinedDiagnostics] = [:]
+
+  var diagnostics: [Diagnostic] { plain + combined.values.flatMap(\.merged) }
 
   func error(_ place: Place, _ message: String) {
     failed = true
@@ -16,8 +34,17 @@ final class Reporter {
     add(Diagnostic(place: place, severity: .warning, message: message))
   }
 
+  /// Whatever else will be said about this place is passed over.
+  func settle(_ place: Place) { settled.insert(place) }
+
   private func add(_ diagnostic: Diagnostic) {
-    if said.insert(diagnostic).inserted { diagnostics.append(diagnostic) }
+    if settled.contains(diagnostic.place) { return }
+    if let combination {
+      combined[combination.test, default: CombinedDiagnostics(count: combination.count)].add(
+        diagnostic, of: combination.label)
+    } else if said.insert(diagnostic).inserted {
+      plain.append(diagnostic)
+    }
   }
 
   func result<Value: Sendable>(_ value: Value?) -> Parsed<Value> {
@@ -38,6 +65,32 @@ final class Reporter {
       if distance <= limit, best.map({ (distance, candidate) < $0 }) ?? true { best = (distance, candidate) }
     }
     return best.map { "; did you mean `\($0.name)`?" } ?? ""
+  }
+}
+
+/// What is wrong with the combinations of one test.
+private struct CombinedDiagnostics {
+  let count: Int
+  private var order: [Diagnostic] = []
+  private var labels: [Diagnostic: [String]] = [:]
+
+  init(count: Int) { self.count = count }
+
+  mutating func add(_ diagnostic: Diagnostic, of label: String) {
+    if labels[diagnostic] == nil { order.append(diagnostic) }
+    if labels[diagnostic]?.last != label { labels[diagnostic, default: []].append(label) }
+  }
+
+  var merged: [Diagnostic] {
+    var places: Set<Place> = []
+    let common = order.filter { labels[$0]?.count == count }
+    for diagnostic in common { places.insert(diagnostic.place) }
+    return common
+      + order.compactMap { diagnostic in
+        guard places.insert(diagnostic.place).inserted, let label = labels[diagnostic]?.first else { return nil }
+        return Diagnostic(
+          place: diagnostic.place, severity: diagnostic.severity, message: "\(diagnostic.message) [\(label)]")
+      }
   }
 }
 

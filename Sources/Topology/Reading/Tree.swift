@@ -34,6 +34,10 @@ struct Tree {
     if case .mapping(let entries) = content { entries } else { [] }
   }
 
+  var isList: Bool {
+    if case .list = content { true } else { false }
+  }
+
   var isMapping: Bool {
     if case .mapping = content { true } else { false }
   }

@@ -9,15 +9,15 @@ struct FlowSpecReader {
 
   func read(_ tree: Tree?) -> [FlowSpecRule] {
     var rules: [FlowSpecRule] = []
+    var lines: [FlowSpecMatch: Int] = [:]
     for item in tree?.list ?? [] {
       for rule in read(rule: item) {
         // Rules are ordered by what they match (RFC 8955 section 5.1), so two of one match contradict each other.
-        if let first = rules.first(where: { rule.hasMatch(of: $0) }) {
-          reporter.error(
-            item.place,
-            "the same flow a second time, the first is in line \(first.origin.place.line); expected one rule")
+        if let first = lines[FlowSpecMatch(rule)] {
+          reporter.error(item.place, "the same flow a second time, the first is in line \(first); expected one rule")
           break
         }
+        lines[FlowSpecMatch(rule)] = rule.origin.place.line
         rules.append(rule)
       }
     }
@@ -130,12 +130,19 @@ struct FlowSpecReader {
   }
 }
 
-extension FlowSpecRule {
-  /// The same flow, whatever becomes of it.
-  fileprivate func hasMatch(of other: FlowSpecRule) -> Bool {
-    var copy = other
-    copy.origin = origin
-    copy.actions = actions
-    return copy == self
+/// The flow of a rule, whatever becomes of it.
+private struct FlowSpecMatch: Hashable {
+  private let prefixes: [IPPrefix?]
+  private let ranges: [[ClosedRange<UInt16>]]
+  private let numbers: [[UInt8]]
+  private let family: AddressFamily
+  private let tcpFlags: UInt8?
+  private let fragments: Bool?
+
+  init(_ rule: FlowSpecRule) {
+    prefixes = [rule.source, rule.destination]
+    ranges = [rule.ports, rule.destinationPorts, rule.sourcePorts, rule.lengths]
+    numbers = [rule.protocols, rule.icmpTypes, rule.icmpCodes, rule.dscp]
+    (family, tcpFlags, fragments) = (rule.family, rule.tcpFlags, rule.fragments)
   }
 }

@@ -31,7 +31,7 @@ extension LabResolver {
       relation: draft.tree.text("relation").flatMap(LinkRelation.init(rawValue:)),
       roles: draft.tree.bool("roles") ?? true,
       permanentNeighbors: draft.segment == nil && [draft.a, draft.b].allSatisfy { isPermanent(nodes[$0.node]) },
-      place: draft.place)
+      impairment: impairment(draft.tree), place: draft.place)
   }
 
   private func isPermanent(_ node: NodeDraft) -> Bool { node.merged.text("neighbor-entries") != "learned" }

@@ -22,7 +22,7 @@ extension LabResolver {
       checkCount(functions, value)
       nodes[index].functions = functions
     }
-    checkPathLoops()
+    if PathCounts(lab: self).check() { checkPathLoops() }
     checkPublished()
   }
 
@@ -32,10 +32,16 @@ extension LabResolver {
   private static let mostRules = 20_000
 
   private func checkCount(_ functions: PacketFunctions, _ value: (String) -> Tree?) {
-    let counts = [("nat", functions.nat.count), ("filter", functions.filter.count), ("path", functions.paths.count)]
-    for (key, count) in counts where count > Self.mostRules {
+    let qos = functions.qos
+    let counts = [
+      ("nat", functions.nat.count, "rules"), ("filter", functions.filter.count, "rules"),
+      ("flowspec", functions.flowSpecs.count, "rules, one of each family"),
+      ("qos", qos.reduce(0) { $0 + $1.policers.count }, "policers"),
+      ("qos", qos.reduce(0) { $0 + $1.markings.count }, "rules of `mark`"),
+    ]
+    for (key, count, what) in counts where count > Self.mostRules {
       guard let tree = value(key) else { continue }
-      reporter.error(tree.place, "`\(key)` has \(count) rules; expected at most \(Self.mostRules) on one node")
+      reporter.error(tree.place, "`\(key)` has \(count) \(what); expected at most \(Self.mostRules) on one node")
     }
   }
 

@@ -12,6 +12,7 @@ final class LabResolver {
   let file: String
   let baseDirectory: String
   let tree: Tree
+  let writtenTests: [WrittenTest]
   let reporter: Reporter
 
   var nodes: [NodeDraft] = []
@@ -24,8 +25,9 @@ final class LabResolver {
   var policies: PolicyReader
   var sessions: [ResolvedSession] = []
 
-  init(tree: Tree, file: String, baseDirectory: String, reporter: Reporter) {
+  init(tree: Tree, tests: [WrittenTest] = [], file: String, baseDirectory: String, reporter: Reporter) {
     self.tree = tree
+    writtenTests = tests
     self.file = file
     self.baseDirectory = baseDirectory
     self.reporter = reporter
@@ -38,13 +40,14 @@ final class LabResolver {
     readFamilies()
     readNodes()
     readLinks()
+    checkImpairments()
     joinSegments()
     assignAddresses()
     deriveSessions()
     policies.warnOfUnused()
     readRoutes()
     readFunctions()
-    let tests = TestReader(lab: self).read(tree["tests"])
+    let tests = TestReader(lab: self).read(writtenTests)
     guard !reporter.failed, let name = tree.text("name") else { return nil }
     return assemble(name: name, tests: tests)
   }

@@ -49,7 +49,7 @@ extension TestReader {
     if transport == .udp, tree["offer"] == nil, tree["rate"] == nil {
       reporter.error(tree.place, "a udp rate has no `offer`: udp sends as fast as it is told")
     }
-    let time = milliseconds(tree, "for", 1...3_600_000)
+    let time = milliseconds(tree, "for", 1...600_000)
     guard let from, let to else { return nil }
     var step = RateStep(from: lab.nodes[from].name, to: to, transport: transport, milliseconds: time ?? 10_000)
     step.port = tree.number("port").flatMap { UInt16(exactly: $0) } ?? 5201
@@ -60,10 +60,53 @@ extension TestReader {
     step.maximum = expect?["mbit"]?.text("max").flatMap { Double($0) }
     step.limitedBy = expect?.text("limited-by").flatMap(RateStep.LimitedBy.init(rawValue:))
     step.delay = expect?["delay"]?.text("max").flatMap(parseTime).map { Double($0) / 1000 }
-    if let least = step.minimum, let most = step.maximum, least > most, let mbit = expect?["mbit"] {
-      reporter.error(mbit.place(of: "max"), "max: `\(mbit.text("max") ?? "")` is less than `min`")
-    }
+    checkOrder(step.minimum, step.maximum, expect)
     return .rate(step)
+  }
+
+  func traffic(_ tree: Tree, _ expect: Tree?) -> TestAction? {
+    let (from, to) = (sender(tree), target(tree))
+    let transport = tree.text("proto").flatMap(TraceStep.Transport.init(rawValue:)) ?? .udp
+    checkLoad(tree, transport)
+    let time = milliseconds(tree, "for", 1...3_600_000)
+    guard let from, let to else { return nil }
+    var step = TrafficStep(from: lab.nodes[from].name, to: to, transport: transport)
+    step.port = transport == .icmp ? nil : tree.number("port").flatMap { UInt16(exactly: $0) } ?? 5202
+    step.family = tree.text("family").flatMap(AddressFamily.init(word:))
+    step.rate = tree.text("rate").flatMap(parseRate)
+    step.packetsPerSecond = tree.number("packets-per-second")
+    step.payload = tree.number("payload") ?? tree.text("payload").flatMap(parseSize)
+    step.dscp = tree.text("dscp").flatMap(parseDSCP)
+    step.milliseconds = time
+    step.reachable = expect == nil ? true : expect?.bool("reachable")
+    step.maximumLost = expect?["lost"]?.number("max").map(UInt64.init)
+    step.maximumLoss = expect?["loss"]?.text("max").flatMap(parsePartsPerMillion).map { Double($0) / 10_000 }
+    step.maximumOutage = expect?["outage"]?.text("max").flatMap(parseTime).map { Double($0) / 1000 }
+    step.minimum = expect?["mbit"]?.text("min").flatMap { Double($0) }
+    step.maximum = expect?["mbit"]?.text("max").flatMap { Double($0) }
+    step.delay = expect?["delay"]?.text("max").flatMap(parseTime).map { Double($0) / 1000 }
+    checkOrder(step.minimum, step.maximum, expect)
+    return .traffic(step)
+  }
+
+  private func checkLoad(_ tree: Tree, _ transport: TraceStep.Transport) {
+    if let entry = tree.entry("packets-per-second"), tree["rate"] != nil {
+      reporter.error(entry.keyPlace, "`packets-per-second` beside `rate`; expected one of them")
+    }
+    if transport == .icmp, let entry = tree.entry("port") {
+      reporter.error(entry.value.place, "port: icmp has no ports; expected `proto: tcp` or `proto: udp` beside it")
+    }
+    if let size = tree.text("payload").flatMap(parseSize), !TrafficKeys.payloads.contains(Int(size)) {
+      reporter.error(
+        tree.place(of: "payload"),
+        "payload: `\(tree.text("payload") ?? "")`; expected from "
+          + "\(TrafficKeys.payloads.lowerBound)b to \(TrafficKeys.payloads.upperBound)b")
+    }
+  }
+
+  private func checkOrder(_ least: Double?, _ most: Double?, _ expect: Tree?) {
+    guard let least, let most, least > most, let mbit = expect?["mbit"] else { return }
+    reporter.error(mbit.place(of: "max"), "max: `\(mbit.text("max") ?? "")` is less than `min`")
   }
 
   /// A time of whole milliseconds in a range; nil: not written, or reported.

@@ -7,49 +7,113 @@ struct TestReader {
 
   init(lab: LabResolver) { self.lab = lab }
 
-  func read(_ tree: Tree?) -> [LabTest] {
+  func read(_ written: [WrittenTest]) -> [LabTest] {
     var tests: [LabTest] = []
     var lines: [String: Int] = [:]
-    for item in tree?.list ?? [] {
-      guard let name = item.text("name") else { continue }
-      let place = item.place(of: "name")
+    defer { reporter.combination = nil }
+    for test in written {
+      reporter.combination = test.combination
+      guard let name = test.tree.text("name") else { continue }
+      let place = test.tree.place(of: "name")
       if let line = lines[name] {
         reporter.error(place, "a second test `\(name)`, the first is in line \(line); expected a name of its own")
       }
       lines[name] = place.line
-      tests.append(LabTest(name: name, place: item.place, steps: steps(item)))
+      tests.append(read(test.tree, name))
     }
     return tests
   }
 
-  private func steps(_ test: Tree) -> [TestStep] {
+  private func read(_ test: Tree, _ name: String) -> LabTest {
     var history = ChangeHistory(lab: lab.tree)
-    return test.items("steps").compactMap { step($0, &history) }
+    let items = test.items("steps")
+    var steps = items.compactMap { step($0, &history) }
+    if let entry = test.entry("check") {
+      if let check = check(entry.value) { steps.append(TestStep(place: entry.keyPlace, action: check)) }
+    } else if let last = items.last, let traffic = last["traffic"], traffic["for"] == nil {
+      reporter.error(
+        last.place, "traffic in the last step runs for no time; expected `for`, or steps behind it")
+    }
+    let always = test.items("always").compactMap { step($0, &history) }
+    for item in test.items("always") {
+      if let entry = item["traffic"]?.entry("for") {
+        reporter.error(entry.keyPlace, "`for` of traffic under `always`, which runs all the time; take it out")
+      }
+    }
+    return LabTest(
+      name: name, place: test.place, steps: steps, always: always, times: test.number("repeat").map(Int.init) ?? 1)
   }
 
   private func step(_ item: Tree, _ history: inout ChangeHistory) -> TestStep? {
     guard let word = TestKeys.words.first(where: { item[$0] != nil }), let body = item[word] else { return nil }
     checkExpectation(item, word)
     let within = item.text("within").flatMap(parseTime).map { UInt32(clamping: $0 / 1000) }
-    if ["fault", "apply", "rollback"].contains(word), let entry = item.entry("within") {
-      let noun = word == "apply" ? "an apply" : "a \(word)"
-      reporter.error(entry.keyPlace, "`within` beside \(noun), which is done at once; expected beside a check")
+    if let entry = item.entry("within"), let reason = Self.onlyOnce(word) {
+      reporter.error(entry.keyPlace, "`within` beside \(reason); expected beside a check")
     }
-    let action: TestAction? =
-      switch word {
-      case "trace": trace(body, item["expect"])
-      case "no-transit": noTransit(body)
-      case "route": route(body, item["expect"])
-      case "session": session(body, item["expect"])
-      case "exec": exec(body, item["expect"])
-      case "nat": nat(body, item["expect"])
-      case "rate": rate(body, item["expect"])
-      case "plan": plan(body, item["expect"], &history)
-      case "apply": apply(body, item["expect"], &history)
-      case "rollback": rollback(body, &history)
-      default: fault(body)
+    return action(word, body, item["expect"], &history).map {
+      TestStep(place: item.place, withinMilliseconds: within, action: $0)
+    }
+  }
+
+  /// Why a step of this word is not tried again; nil: it is.
+  private static func onlyOnce(_ word: String) -> String? {
+    switch word {
+    case "fault", "rollback": "a \(word), which is done at once"
+    case "apply": "an apply, which is done at once"
+    case "traffic": "traffic, which is judged when it ends"
+    case "parallel": "`parallel`, whose steps have their own"
+    default: nil
+    }
+  }
+
+  private func action(_ word: String, _ body: Tree, _ expect: Tree?, _ history: inout ChangeHistory) -> TestAction? {
+    switch word {
+    case "trace": trace(body, expect)
+    case "no-transit": noTransit(body)
+    case "route": route(body, expect)
+    case "session": session(body, expect)
+    case "exec": exec(body, expect)
+    case "nat": nat(body, expect)
+    case "rate": rate(body, expect)
+    case "traffic": traffic(body, expect)
+    case "check": check(body)
+    case "plan": plan(body, expect, &history)
+    case "apply": apply(body, expect, &history)
+    case "rollback": rollback(body, &history)
+    case "parallel": parallel(body, &history)
+    default: fault(body)
+    }
+  }
+
+  private func check(_ tree: Tree) -> TestAction? {
+    var words: [String] = []
+    for item in tree.isList ? tree.list : [tree] {
+      guard let word = item.text, CheckStep.known.contains(word) else { continue }
+      if words.contains(word) { reporter.error(item.place, "check: `\(word)` stands twice; expected each word once") }
+      words.append(word)
+    }
+    return words.isEmpty ? nil : .check(CheckStep(words: words))
+  }
+
+  /// Versions of the lab are made one after the other: by one of the lists at most.
+  private func parallel(_ tree: Tree, _ history: inout ChangeHistory) -> TestAction? {
+    var changing: Tree?
+    let lists = tree.list.map { list in
+      list.list.compactMap { item -> TestStep? in
+        if item["apply"] != nil || item["rollback"] != nil {
+          if let changing, changing.place != list.place {
+            reporter.error(
+              item.place,
+              "a change in a second list of `parallel`, beside the one in line \(changing.place.line); "
+                + "expected them in one list, where their order is known")
+          }
+          changing = changing ?? list
+        }
+        return step(item, &history)
       }
-    return action.map { TestStep(place: item.place, withinMilliseconds: within, action: $0) }
+    }
+    return lists.isEmpty ? nil : .parallel(lists)
   }
 
   /// The table of keys knows all expectations together; here each must belong to the step's word.
@@ -192,7 +256,7 @@ struct TestReader {
         state: expect == nil ? .established : expect?.text("state").flatMap(SessionStep.State.init(rawValue:))))
   }
 
-  private func checkSession(_ node: String, _ neighbor: String, interface: String?, at place: Place) {
+  func checkSession(_ node: String, _ neighbor: String, interface: String?, at place: Place) {
     guard lab.linksAreWhole, !reporter.failed else { return }
     let found = lab.sessions.contains { session in
       [(session.a, session.b), (session.b, session.a)].contains { near, far in
@@ -219,46 +283,5 @@ struct TestReader {
         node: lab.nodes[index].name, command: command,
         exit: expect == nil ? 0 : expect?.number("exit").map { Int32($0) },
         output: output))
-  }
-
-  private func fault(_ tree: Tree) -> TestAction? {
-    if tree.text == "kill-controller" { return .fault(FaultStep(kind: .killController, targets: [])) }
-    guard let kind = FaultStep.Kind.allCases.first(where: { tree[$0.rawValue] != nil }), let value = tree[kind.rawValue]
-    else { return nil }
-    var targets: [String] = []
-    switch kind {
-    case .linkDown, .linkUp:
-      let ends = value.list.filter { item in item.text.map { checkEndpoint($0, at: item.place) } ?? false }
-      guard ends.count == 2 else { return nil }
-      targets = ends.compactMap(\.text)
-      checkLink(targets, at: value.place)
-    case .kill, .start, .killSpeaker:
-      guard let text = value.text, let index = lab.lookUp(text, at: value.place) else { return nil }
-      if kind == .killSpeaker, !lab.nodes[index].isSpeaker, lab.nodes[index].merged["asn"] == nil {
-        reporter.error(value.place, "kill-speaker: `\(text)` speaks no BGP; expected a router with an `asn`")
-      }
-      targets = [text]
-    case .flap, .loss, .delay, .jitter, .rate, .partition: return nil
-    case .killController:
-      if value.text == "false" { reporter.error(value.place, "kill-controller: `false`; expected `true`") }
-    case .resetSession:
-      targets = value.list.compactMap(\.text)
-      guard targets.count == 2 else { return nil }
-      guard lab.lookUp(targets[0], at: value.list[0].place) != nil, checkEndpoint(targets[1], at: value.list[1].place)
-      else { return nil }
-      let parts = targets[1].split(separator: ":", maxSplits: 1).map(String.init)
-      checkSession(targets[0], parts[0], interface: parts.count == 2 ? parts[1] : nil, at: value.place)
-    }
-    return .fault(FaultStep(kind: kind, targets: targets))
-  }
-
-  private func checkLink(_ ends: [String], at place: Place) {
-    let names = Set(ends)
-    let found = lab.links.indices.contains { index in
-      names == [lab.name(EndID(link: index, side: .a)), lab.name(EndID(link: index, side: .b))]
-    }
-    if !found, lab.linksAreWhole {
-      reporter.error(place, "`\(ends[0])` and `\(ends[1])` are not the two ends of one link")
-    }
   }
 }

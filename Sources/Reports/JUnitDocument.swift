@@ -1,3 +1,5 @@
+public import Scenario
+
 /// The reports as JUnit XML: a suite per file, a test case per test, `classname` the lab. What could not be carried out
 /// is an `error`, so that nothing is missing from the document.
 public struct JUnitDocument: Sendable {
@@ -96,16 +98,4 @@ func escapedXML(_ text: String) -> String {
     }
   }
   return result
-}
-
-/// Fixed-point notation, independent of any locale.
-func decimal(_ value: Double, places: Int) -> String {
-  guard value.isFinite else { return "0" }
-  var scale = 1.0
-  for _ in 0..<places { scale *= 10 }
-  let scaled = Int64((value * scale).rounded())
-  let digits = String(scaled.magnitude)
-  let padded = String(repeating: "0", count: max(0, places + 1 - digits.count)) + digits
-  let text = places == 0 ? padded : "\(padded.dropLast(places)).\(padded.suffix(places))"
-  return scaled < 0 ? "-" + text : text
 }

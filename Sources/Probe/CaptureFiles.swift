@@ -1,0 +1,143 @@
+// The pcapng files of one capture: one for all interfaces, or one for each; one for the whole time, or a series of them.
+//
+// A capture into a pipe or into a descriptor that the user opened is a single file. Series and files by interface are
+// made here, in a folder that the user opened: the probe runs in the lab, where the user's paths mean nothing. A series
+// is STEM-00001.pcapng and so on; `keep` takes the oldest away. Every file is whole in itself: section, interfaces,
+// packets in order of time. The kernel's counters, which begin with the capture, close the last file of a series.
+import Capture
+import CLinux
+import EventLoop
+import Glibc
+
+/// What becomes of the packets, as asked for.
+struct CaptureFilePlan {
+  /// A folder's descriptor, and what the names in it begin with.
+  var folder: Int32?
+  var stem = ""
+  var isSplit = false
+  /// A file ends before it would be longer than this; 0: no limit.
+  var mostBytes: UInt64 = 0
+  /// A file ends when its packets cover this time, ns; 0: no limit.
+  var mostTime: UInt64 = 0
+  /// Files of a series that stay; 0: all.
+  var keep = 0
+
+  var isSeries: Bool { mostBytes > 0 || mostTime > 0 }
+}
+
+final class CaptureFiles {
+  private let plan: CaptureFilePlan
+  private let interfaces: [PcapngWriter.Interface]
+  private var series: [FileSeries]
+
+  /// - Parameter descriptor: of the single file, where there is no folder; it stays the caller's.
+  init(_ plan: CaptureFilePlan, _ descriptor: Int32, _ interfaces: [PcapngWriter.Interface]) throws(CaptureFileError) {
+    self.plan = plan
+    self.interfaces = interfaces
+    series =
+      plan.isSplit
+      ? interfaces.map { FileSeries(plan, "\(plan.stem)-\(FileSeries.fileName($0.name))", [$0]) }
+      : [FileSeries(plan, plan.stem, interfaces)]
+    for index in series.indices { try series[index].open(plan.folder == nil ? descriptor : nil) }
+  }
+
+  var pending: Int { series.reduce(0) { $0 + $1.pending } }
+
+  func append(
+    interface: Int, time: UInt64, wireLength: Int, _ bytes: UnsafeRawBufferPointer, direction: Direction
+  ) throws(CaptureFileError) {
+    let (place, block) = plan.isSplit ? (interface, 0) : (0, interface)
+    try series[place].append(block, time, wireLength, bytes, direction)
+  }
+
+  func append(statistics: CaptureStatistics, interface: Int, start: UInt64, end: UInt64) {
+    let (place, block) = plan.isSplit ? (interface, 0) : (0, interface)
+    series[place].append(statistics, block, start, end)
+  }
+
+  /// Every file, whatever becomes of the others.
+  func flush() throws(CaptureFileError) {
+    var failure: CaptureFileError?
+    for index in series.indices {
+      do throws(CaptureFileError) { try series[index].flush() } catch { failure = failure ?? error }
+    }
+    if let failure { throw failure }
+  }
+}
+
+/// One file after the other of the same interfaces.
+private final class FileSeries {
+  private let plan: CaptureFilePlan
+  private let stem: String
+  private let interfaces: [PcapngWriter.Interface]
+  private var writer: PcapngWriter?
+  /// The file, where it is ours to close.
+  private var file: FileDescriptor?
+  private var number = 0
+  private var written: UInt64 = 0
+  private var firstTime: UInt64?
+  private var names: [String] = []
+
+  init(_ plan: CaptureFilePlan, _ stem: String, _ interfaces: [PcapngWriter.Interface]) {
+    self.plan = plan
+    self.stem = stem
+    self.interfaces = interfaces
+  }
+
+  /// Of an interface `NODE:IFACE`, as a part of a file's name; the kernel allows more in names of interfaces.
+  static func fileName(_ name: String) -> String {
+    String(name.map { $0.isLetter || $0.isNumber || "-_.".contains($0) ? $0 : "." })
+  }
+
+  var pending: Int { writer?.pending ?? 0 }
+
+  /// - Parameter descriptor: nil: the next file of the folder.
+  func open(_ descriptor: Int32?) throws(CaptureFileError) {
+    let target = if let descriptor { descriptor } else { try create() }
+    writer = PcapngWriter(target, PcapngSection(application: "netloom-probe"), interfaces)
+    (written, firstTime) = (0, nil)
+  }
+
+  private func create() throws(CaptureFileError) -> Int32 {
+    number += 1
+    let digits = String(number)
+    let counter = "-" + String(repeating: "0", count: max(0, 5 - digits.count)) + digits
+    let name = "\(stem)\(plan.isSeries ? counter : "").pcapng"
+    let opened = openat(plan.folder ?? AT_FDCWD, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
+    guard opened >= 0 else { throw CaptureFileError(code: errno) }
+    file = FileDescriptor(owning: opened)
+    names.append(name)
+    if plan.keep > 0, names.count > plan.keep { _ = unlinkat(plan.folder ?? AT_FDCWD, names.removeFirst(), 0) }
+    return opened
+  }
+
+  func append(
+    _ block: Int, _ time: UInt64, _ wireLength: Int, _ bytes: UnsafeRawBufferPointer, _ direction: Direction
+  ) throws(CaptureFileError) {
+    if isFull(at: time, bytes.count) {
+      try flush()
+      try open(nil)
+    }
+    firstTime = firstTime ?? time
+    writer?.append(interface: block, time: time, wireLength: wireLength, bytes, direction: direction)
+  }
+
+  /// A file has at least one packet, however small the limit.
+  private func isFull(at time: UInt64, _ bytes: Int) -> Bool {
+    guard let firstTime else { return false }
+    if plan.mostTime > 0, time >= firstTime + plan.mostTime { return true }
+    return plan.mostBytes > 0 && written + UInt64(pending + bytes + Self.blockOverhead) > plan.mostBytes
+  }
+
+  /// Of an enhanced packet block with its direction, padded.
+  private static let blockOverhead = 48
+
+  func append(_ statistics: CaptureStatistics, _ block: Int, _ start: UInt64, _ end: UInt64) {
+    writer?.append(statistics: statistics, interface: block, start: start, end: end)
+  }
+
+  func flush() throws(CaptureFileError) {
+    written += UInt64(pending)
+    try writer?.flush()
+  }
+}

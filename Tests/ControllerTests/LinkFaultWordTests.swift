@@ -1,0 +1,176 @@
+import ControlProtocol
+import Foundation
+import NorthboundAPI
+import Synchronization
+import Testing
+import Topology
+
+@testable import Controller
+
+/// Two ASes over a link that declares a delay and loses one packet in a hundred.
+private let slowPair = """
+  name: slow
+  topology:
+    nodes:
+      a: {kind: router, asn: 64500}
+      b: {kind: router, asn: 64496}
+      c: {kind: host}
+    links:
+      - {endpoints: ["a:eth1", "b:eth1"], relation: peer-peer, delay: 5ms, loss: 1%}
+      - {endpoints: ["b:eth2", "c:eth1"]}
+  """
+
+private final class Commands: Sendable {
+  private let list = Mutex<[NLMachineCommand]>([])
+  func append(_ command: NLMachineCommand) -> NLMachineReply {
+    list.withLock { $0.append(command) }
+    return NLMachineReply()
+  }
+  var links: [String] {
+    list.withLock { commands in
+      commands.compactMap { command in
+        guard case .linkAdmin(let admin) = command.command else { return nil }
+        return "\(admin.node):\(admin.interface) \(admin.up ? "up" : "down")"
+      }
+    }
+  }
+  var delays: [NLSetLinkDelay] {
+    list.withLock { commands in
+      commands.compactMap { if case .setLinkDelay(let delay) = $0.command { delay } else { nil } }
+    }
+  }
+}
+
+@Suite("Faults of links", .timeLimit(.minutes(1)))
+struct LinkFaultWordTests {
+  private func fault(
+    _ kind: String, _ targets: [String] = ["a:eth1", "b:eth1"], _ fill: (inout FaultCommand) -> Void = { _ in }
+  )
+    -> FaultCommand
+  {
+    var command = FaultCommand(kind: kind, targets: targets)
+    fill(&command)
+    return command
+  }
+
+  private func impairments(_ agent: FakeAgent) -> [String] {
+    guard case .dataPlane(let plane)? = agent.holds["data-plane"] else { return ["none"] }
+    return plane.impairments.map { "\($0.interface) \($0.lossPpm) \($0.rate)" }
+  }
+
+  private func start(_ yaml: String = slowPair) async throws -> (FakeLab, FakeProcess, Commands, [FakeAgent]) {
+    let commands = Commands()
+    let lab = try await FakeLab(yaml)
+    let machine = try await lab.machine { commands.append($0) }
+    var agents: [FakeAgent] = []
+    for name in lab.resolved.nodes.map(\.name) { agents.append(try await lab.agent(name)) }
+    #expect(await lab.controller.converged(timeoutMilliseconds: 10_000).converged)
+    return (lab, machine, commands, agents)
+  }
+
+  @Test func `loss is the receiver's, beside what the link declares, one way where it is said, and goes again`()
+    async throws
+  {
+    let (lab, machine, _, agents) = try await start()
+    // 1 % of what arrives, at both ends.
+    #expect(agents.prefix(2).map(impairments) == [["eth1 10000 0"], ["eth1 10000 0"]])
+    try await lab.controller.fault(fault("loss") { ($0.percent, $0.from) = (50, "a") })
+    // 1 - 0.99 × 0.5
+    #expect(agents.prefix(2).map(impairments) == [["eth1 10000 0"], ["eth1 505000 0"]])
+    try await lab.controller.fault(fault("loss") { ($0.percent, $0.from) = (0, "a") })
+    #expect(agents.prefix(2).map(impairments) == [["eth1 10000 0"], ["eth1 10000 0"]])
+    try await lab.controller.fault(fault("loss") { $0.percent = 100 })
+    #expect(agents.prefix(2).map(impairments) == [["eth1 1000000 0"], ["eth1 1000000 0"]])
+    try await lab.controller.mend()
+    #expect(agents.prefix(2).map(impairments) == [["eth1 10000 0"], ["eth1 10000 0"]])
+    withExtendedLifetime(machine) {}
+  }
+
+  @Test func `a rate is the sender's`() async throws {
+    let (lab, machine, _, agents) = try await start()
+    try await lab.controller.fault(
+      fault("rate", ["b:eth2", "c:eth1"]) { ($0.bitsPerSecond, $0.from) = (5_000_000, "b") })
+    #expect(agents.map(impairments) == [["eth1 10000 0"], ["eth1 10000 0", "eth2 0 5000000"], []])
+    withExtendedLifetime(machine) {}
+  }
+
+  @Test func `what a node refuses does not stand`() async throws {
+    let (lab, machine, _, agents) = try await start()
+    agents[1].refuse("no netdev hook in this kernel")
+    let refusal = await #expect(throws: APIError.self) {
+      try await lab.controller.fault(fault("loss") { $0.percent = 3 })
+    }
+    #expect(refusal?.message.contains("b: ") == true && refusal?.message.contains("no netdev hook") == true)
+    #expect(await lab.controller.state.faults.directions.isEmpty)
+    withExtendedLifetime(machine) {}
+  }
+
+  @Test func `delay and jitter go to the relay, each way, beside the link's own; a link without one refuses`()
+    async throws
+  {
+    let (lab, machine, commands, agents) = try await start()
+    try await lab.controller.fault(fault("delay") { ($0.microseconds, $0.from) = (40_000, "b") })
+    let set = try #require(commands.delays.last)
+    #expect(set.link == 0 && set.aToB.delayUs == 5000 && set.bToA.delayUs == 45_000)
+    try await lab.controller.fault(fault("jitter") { $0.microseconds = 60_000 })
+    // A packet cannot be earlier than it was sent.
+    #expect(commands.delays.last?.aToB.jitterUs == 5000 && commands.delays.last?.bToA.jitterUs == 45_000)
+    let refusal = await #expect(throws: APIError.self) {
+      try await lab.controller.fault(fault("delay", ["b:eth2", "c:eth1"]) { $0.microseconds = 1000 })
+    }
+    #expect(refusal?.code == "conflict" && refusal?.message.contains("delay: 0ms") == true)
+    try await lab.controller.mend()
+    #expect(commands.delays.last?.bToA.delayUs == 5000 && commands.delays.last?.bToA.jitterUs == 0)
+    withExtendedLifetime((machine, agents)) {}
+  }
+
+  @Test func `a flapping link goes down and up as often as it is told, and mend leaves it up`() async throws {
+    let (lab, machine, commands, agents) = try await start()
+    try await lab.controller.fault(
+      fault("flap", ["b:eth2", "c:eth1"]) { ($0.times, $0.downMs, $0.upMs) = (2, 10, 10) })
+    let round = ["b:eth2 down", "c:eth1 down", "b:eth2 up", "c:eth1 up"]
+    let deadline = ContinuousClock.now + .seconds(20)
+    while commands.links.count < 8, ContinuousClock.now < deadline {
+      try await Task.sleep(for: .milliseconds(5))  // poll
+    }
+    #expect(commands.links == round + round)
+    try await lab.controller.fault(fault("flap", ["b:eth2", "c:eth1"]) { ($0.downMs, $0.upMs) = (10, 10) })
+    try await lab.controller.mend()
+    let after = commands.links
+    #expect(after.suffix(2) == ["b:eth2 up", "c:eth1 up"])
+    #expect(await lab.controller.state.faults.downLinks.isEmpty)
+    #expect(await lab.controller.flaps.isEmpty)
+    withExtendedLifetime((machine, agents)) {}
+  }
+
+  @Test func `a partition cuts the links between its groups and no other`() async throws {
+    let (lab, machine, commands, agents) = try await start()
+    try await lab.controller.fault(fault("partition", []) { $0.groups = [["a"], ["b", "c"]] })
+    #expect(commands.links == ["a:eth1 down", "b:eth1 down"])
+    try await lab.controller.mend()
+    #expect(commands.links.suffix(2) == ["a:eth1 up", "b:eth1 up"])
+    for groups in [[["a"]], [["a"], []], [["a"], ["a"]], [["a"], ["nobody"]]] {
+      await #expect(throws: APIError.self) {
+        try await lab.controller.fault(fault("partition", []) { $0.groups = groups })
+      }
+    }
+    #expect(commands.links.count == 4)
+    withExtendedLifetime((machine, agents)) {}
+  }
+
+  @Test func `faults that make no sense are refused in words, and nothing stands`() async throws {
+    let (lab, machine, commands, agents) = try await start()
+    let wrong: [FaultCommand] = [
+      fault("loss"), fault("loss") { $0.percent = 101 }, fault("loss") { $0.percent = -1 },
+      fault("loss") { ($0.percent, $0.from) = (1, "c") }, fault("rate") { $0.bitsPerSecond = 1 },
+      fault("delay") { $0.microseconds = 61_000_000 }, fault("flap") { $0.times = 0 }, fault("flap") { $0.downMs = 1 },
+      fault("loss", ["a:eth9", "b:eth1"]) { $0.percent = 1 },
+    ]
+    for command in wrong {
+      await #expect(throws: APIError.self, "\(command)") { try await lab.controller.fault(command) }
+    }
+    #expect(await lab.controller.state.faults == FaultLedger())
+    #expect(commands.links.isEmpty && commands.delays.isEmpty)
+    withExtendedLifetime((machine, agents)) {}
+  }
+}
