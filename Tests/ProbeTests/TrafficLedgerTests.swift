@@ -148,7 +148,7 @@ struct TrafficScheduleTests {
   }
 
   @Test("what is late by more than a second is not made up for")
-  func sleep() {
+  func standstill() {
     var schedule = TrafficSchedule(pace: 1000, start: 0)
     schedule.take(schedule.allowance(0), 0)
     let later: UInt64 = 60_000_000_000
