@@ -36,25 +36,23 @@ struct HTTPExchange: Sendable {
 
   private func perform() async throws -> Response {
     let connection = try await connect()
-    // A whole answer stays one, however the connection ends behind it: both sides close at the same time.
-    var answer: Response?
     do {
-      try await connection.executeThenClose { inbound, outbound in
-        try await outbound.write(.head(head))
-        if let body { try await outbound.write(.body(.byteBuffer(ByteBuffer(bytes: body)))) }
-        try await outbound.write(.end(nil))
-        answer = try await collect(inbound)
+      return try await connection.executeThenClose { inbound, outbound in
+        // In one piece: to a request without a body the answer comes as soon as its head is there, and the server closes
+        // behind it; a part written after that would be an error.
+        var parts: [HTTPPart<HTTPRequestHead, IOData>] = [.head(head)]
+        if let body, !body.isEmpty { parts.append(.body(.byteBuffer(ByteBuffer(bytes: body)))) }
+        try await outbound.write(contentsOf: parts + [.end(nil)])
+        return try await collect(inbound)
       }
+    } catch let error as ClientError {
+      throw error
+    } catch is CancellationError {
+      throw CancellationError()
     } catch {
-      if answer == nil { throw Self.reason(error, socket) }
+      // EPIPE, ECONNRESET, or the parser's complaint about a stream that ended early.
+      throw ClientError.interrupted(socket: socket)
     }
-    guard let answer else { throw ClientError.interrupted(socket: socket) }
-    return answer
-  }
-
-  private static func reason(_ error: any Error, _ socket: String) -> any Error {
-    // EPIPE, ECONNRESET, or the parser's complaint about a stream that ended early.
-    error is ClientError || error is CancellationError ? error : ClientError.interrupted(socket: socket)
   }
 
   private func connect() async throws -> NIOAsyncChannel<HTTPClientResponsePart, HTTPPart<HTTPRequestHead, IOData>> {
