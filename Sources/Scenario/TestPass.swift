@@ -54,16 +54,22 @@ struct TestPass<C: Clock<Duration>>: Sendable {
         group.addTask { .watch(try await watch(step, since: start)) }
       }
       var offender: StepReport?
+      // Written down when nobody writes any more: the report that decides is the last one.
+      var violation: StepReport?
       while true {
         do {
           switch try await group.next() {
-          case nil: return offender
+          case nil:
+            if let violation { runner.journal.add(violation, decides: true) }
+            return offender
           case .steps(let report): offender = offender ?? report
           case .watch(let report):
             // Steps that have failed already, or a violation before this one, have decided the test.
-            runner.journal.add(report, decides: offender == nil)
-            guard !report.outcome.holds, offender == nil else { continue }
-            offender = report
+            guard !report.outcome.holds, offender == nil else {
+              runner.journal.add(report, decides: offender == nil)
+              continue
+            }
+            (offender, violation) = (report, report)
             group.cancelAll()
           }
         } catch is CancellationError where offender != nil && !Task.isCancelled {
