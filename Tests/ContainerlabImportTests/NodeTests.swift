@@ -119,7 +119,7 @@ import Topology
   // A folder in the place of /etc/frr.
   ("frrouting/frr", "/etc/frr", .frr),
   // Told by the image where the file is not in its usual place.
-  ("pierky/bird@sha256:00", "/work/bird.conf", .bird),
+  ("pierky/bird@sha256:00", "/configs/bird.conf", .bird),
 ])
 func aDaemonIsSeenByItsImageOrItsBinds(image: String, target: String, kind: NodeKind) throws {
   let source = target == "/etc/frr" ? "conf" : "conf/frr.conf"

@@ -36,14 +36,13 @@ extension NamespaceTests {
         _ = ProbeProgram.main(arguments + options)
         ended.signal()
       }
+      let watch = inotify_init1(0)
+      defer { close(watch) }
+      try #require(inotify_add_watch(watch, folder, UInt32(IN_CREATE)) >= 0)
       thread.start()
-      // Both captures are open when both namespaces have a bound packet socket.
-      let limit = Date().addingTimeInterval(30)
-      for node in ["h1", "web"] {
-        while try lab.run(node, "cat /proc/net/packet").split(separator: "\n").count < 2, Date() < limit {
-          usleep(1000)  // poll
-        }
-      }
+      // The first file is made when all captures are open.
+      var made = pollfd(fd: watch, events: Int16(POLLIN), revents: 0)
+      try #require(poll(&made, 1, 30_000) == 1, "no file was made")
       try lab.run("h1", "ping -q -c 20 -i 0.01 -s 1000 \(lab.address("web:eth1"))")
       #expect(ended.wait(timeout: .now() + 30) == .success)
     }

@@ -413,7 +413,9 @@ extension NamespaceTests {
     @Test("a capture of two interfaces is one file in order of time, complete when its time is over")
     func twoInterfaces() throws {
       let lab = try NamespaceLab(["h1:eth1-web:eth1"], hosts: ["h1", "web"])
-      let path = NSTemporaryDirectory() + "netloom-capture-\(UUID().uuidString).pcapng"
+      // A pipe with a name: it opens when the captures are open, and ends when the file is complete.
+      let path = NSTemporaryDirectory() + "netloom-capture-\(UUID().uuidString)"
+      try #require(mkfifo(path, 0o600) == 0)
       defer { unlink(path) }
       // Far longer than the packets take, also on a busy machine.
       let arguments = [
@@ -426,16 +428,10 @@ extension NamespaceTests {
         ended.signal()
       }
       capture.start()
-      // Both captures are open when both namespaces have a bound packet socket.
-      let limit = Date().addingTimeInterval(30)
-      for node in ["h1", "web"] {
-        while try lab.run(node, "cat /proc/net/packet").split(separator: "\n").count < 2, Date() < limit {
-          usleep(1000)  // poll
-        }
-      }
+      let written = try #require(FileHandle(forReadingAtPath: path))
       try lab.run("h1", "ping -q -c 20 -i 0.01 \(lab.address("web:eth1"))")
+      let file = try PcapngFile(Array(written.readDataToEndOfFile()))
       #expect(ended.wait(timeout: .now() + 30) == .success)
-      let file = try PcapngFile(Array(Data(contentsOf: URL(fileURLWithPath: path))))
       #expect(file.interfaces.map(\.name) == ["h1:eth1", "web:eth1"])
       #expect(file.interfaces[0].description == "the client" && file.interfaces[0].filter == "icmp")
       #expect(file.records.count == 80)
