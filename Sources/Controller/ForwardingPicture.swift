@@ -18,7 +18,8 @@ struct ForwardingPicture: Sendable {
   /// How the way of a packet ended, or where it goes next.
   enum Step: Hashable, Sendable {
     case delivered
-    /// It originates the prefix, and holds nothing of it: the packet has arrived where it was sent to.
+    /// Of all prefixes that are originated and cover the address, the most specific is this node's, which holds nothing of
+    /// it: the packet has arrived where it was sent to. An aggregate of somebody else's is no such place.
     case originator
     /// The table has nothing that fits.
     case noRoute
@@ -33,10 +34,26 @@ struct ForwardingPicture: Sendable {
 
   private(set) var nodes: [String: Node] = [:]
   private let book: AddressBook
+  /// All that is originated, by length, longest first.
+  private var originated: [(length: Int, prefixes: Set<IPPrefix>)] = []
 
   init(_ book: AddressBook) { self.book = book }
 
-  mutating func add(_ node: Node) { nodes[node.name] = node }
+  mutating func add(_ node: Node) {
+    nodes[node.name] = node
+    for prefix in node.networks {
+      let length = Int(prefix.length)
+      if let place = originated.firstIndex(where: { $0.length <= length }) {
+        if originated[place].length == length {
+          originated[place].prefixes.insert(prefix)
+        } else {
+          originated.insert((length, [prefix]), at: place)
+        }
+      } else {
+        originated.append((length, [prefix]))
+      }
+    }
+  }
 
   /// Every branch of a multipath route is a way that some flow takes.
   func step(at name: String, to destination: IPAddress) -> Step {
@@ -72,7 +89,13 @@ struct ForwardingPicture: Sendable {
   }
 
   private func originates(_ node: Node, _ destination: IPAddress) -> Step? {
-    node.networks.contains { $0.contains(destination) } ? .originator : nil
+    let covering = originated.lazy.compactMap { length, prefixes -> IPPrefix? in
+      guard length <= destination.family.bits,
+        let prefix = IPPrefix(destination.masked(to: length), length: length), prefixes.contains(prefix)
+      else { return nil }
+      return prefix
+    }.first
+    return covering.map(node.networks.contains) == true ? .originator : nil
   }
 }
 

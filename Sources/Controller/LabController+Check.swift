@@ -12,12 +12,13 @@ internal import Topology
 extension LabController {
   /// Routes in all tables together, beyond which nothing is read: a check is no copy of the Internet.
   private static let routeLimit = 400_000
-  private static let tracedTogether = 4
   /// Flows of `reachability`; of what is beyond only the way there is followed.
   private static let tracedPairs = 256
   private static let tracedBothWays = 64
   /// Leaked routes whose traffic is looked for.
   private static let tracedLeaks = 16
+  /// Looks at a lab that changes while it is looked at.
+  private static let attempts = 3
 
   /// Throws `APIError`: `invalid` for a word that there is not.
   public func check(_ query: CheckQuery) async throws -> CheckReport {
@@ -25,19 +26,33 @@ extension LabController {
     guard !words.isEmpty else {
       throw APIError(code: "invalid", message: "no check is named; there are: \(Self.known)")
     }
-    let convergence = await converged(timeoutMilliseconds: 10_000)
-    guard convergence.converged else {
-      let reason = "the lab has not converged: " + convergence.reasons.prefix(3).joined(separator: "; ")
-      return CheckReport(checks: words.map { CheckResult(undecided: $0, reason) })
+    var report = CheckReport(checks: [])
+    for _ in 1...Self.attempts {
+      let convergence = await converged(timeoutMilliseconds: 10_000)
+      guard convergence.converged else {
+        let reason = "the lab has not converged: " + convergence.reasons.prefix(3).joined(separator: "; ")
+        return CheckReport(checks: words.map { CheckResult(undecided: $0, reason) })
+      }
+      // Tables are read one after the other: of a lab that changes meanwhile they are of different times.
+      let before = disturbances
+      report = await look(words, query.directory)
+      if disturbances == before { return report }
     }
+    let reason = "the lab changed each of \(Self.attempts) times while it was looked at"
+    return CheckReport(checks: words.map { CheckResult(undecided: $0, reason) })
+  }
+
+  private func look(_ words: [CheckWord], _ directory: String?) async -> CheckReport {
     let tables: LabTables
     do {
-      tables = try await readTables(bgp: words.contains { $0 == .valleyFree || $0 == .fibEqualsRIB })
-    } catch let error as APIError {
-      return CheckReport(checks: words.map { CheckResult(undecided: $0, error.message) })
+      tables = try await readTables(
+        bgp: words.contains { [.valleyFree, .fibEqualsRIB, .noTransit].contains($0) })
+    } catch {
+      return CheckReport(checks: words.map { CheckResult(undecided: $0, Self.reason(error)) })
     }
+    let captures: Captures = directory.map { .folder($0) } ?? .none
     var results: [CheckResult] = []
-    for word in words { results.append(await result(of: word, tables, directory: query.directory)) }
+    for word in words { results.append(await result(of: word, tables, captures)) }
     return CheckReport(checks: results)
   }
 
@@ -49,17 +64,17 @@ extension LabController {
     throw APIError(code: "invalid", message: "there is no check \(text)\(hint) (there are: \(known))")
   }
 
-  private func result(of word: CheckWord, _ tables: LabTables, directory: String?) async -> CheckResult {
+  private func result(of word: CheckWord, _ tables: LabTables, _ captures: Captures) async -> CheckResult {
     let subjects = CheckSubjects(lab) { innerPID($0) != nil }
     let forwarding = ForwardingChecks(picture: tables.picture, subjects: subjects)
     switch word {
     case .noLoops: return await Self.aside { forwarding.loops() }
     case .noBlackhole: return await Self.aside { forwarding.blackholes() }
     case .fibEqualsRIB: return await Self.aside { tables.fibEqualsRIB() }
-    case .valleyFree: return await valleyFree(tables, subjects, directory)
-    case .noTransit: return await noTransit(directory)
-    case .reachability: return await reachability(forwarding, directory)
-    case .symmetric: return await symmetric(subjects, directory)
+    case .valleyFree: return await valleyFree(tables, subjects, captures)
+    case .noTransit: return await noTransit(tables, captures)
+    case .reachability: return await reachability(forwarding, captures)
+    case .symmetric: return await symmetric(subjects, captures)
     }
   }
 
@@ -89,46 +104,18 @@ extension LabController {
 
   // MARK: flows
 
-  private struct Flow: Sendable {
-    var from: String
-    var to: String
-  }
-
-  /// In the order of `flows`, a few at a time.
-  private func traces(of flows: [Flow], _ directory: String?) async -> [Result<Trace, any Error>] {
-    var results: [Result<Trace, any Error>] = []
-    var rest = flows[...]
-    while !rest.isEmpty {
-      let together = rest.prefix(Self.tracedTogether)
-      rest = rest.dropFirst(together.count)
-      let running = together.map { flow in Task { try await trace(flow, directory) } }
-      for task in running { results.append(await task.result) }
-    }
-    return results
-  }
-
-  private func trace(_ flow: Flow, _ directory: String?) async throws -> Trace {
-    if let directory { return try await trace(TraceQuery(from: flow.from, to: flow.to, directory: directory)) }
-    let endpoints = try endpoints(from: flow.from, to: flow.to, family: nil)
-    let request = try traceRequest(endpoints, proto: "icmp", query: TraceQuery(from: flow.from, to: flow.to))
-    let answer = try await ask(
-      probeConnection(), .traceRequest(request), timeout: .seconds(25), whom: "netloom-probe")
-    guard case .traceReply(let reply) = answer, reply.error.isEmpty else {
-      throw APIError(code: "internal", message: "netloom-probe could not trace \(flow.from) to \(flow.to)")
-    }
-    var trace = reply.trace(endpoints, proto: "icmp", port: nil)
-    if trace.symmetric == false, let parting = Parting(trace) { trace.divergence = await divergence(parting) }
-    return trace
-  }
-
   /// Every pair by a packet as far as they go, the others by the way there in the kernels' tables.
-  private func reachability(_ forwarding: ForwardingChecks, _ directory: String?) async -> CheckResult {
+  private func reachability(_ forwarding: ForwardingChecks, _ captures: Captures) async -> CheckResult {
     let pairs = forwarding.subjects.pairs(limit: Int.max)
     let traced = Array(pairs.prefix(Self.tracedPairs))
     let flows = traced.map { Flow(from: $0.from, to: $0.to.address.description) }
     var verdict = Verdict()
-    for (pair, result) in zip(traced, await traces(of: flows, directory)) {
-      guard let trace = verdict.trace(result, "\(pair.from) to \(pair.to.address)"), !trace.reachable else { continue }
+    for (pair, result) in zip(traced, await traces(of: flows, captures)) {
+      guard let trace = verdict.trace(result, "\(pair.from) to \(pair.to.address)") else { continue }
+      guard !trace.reachable else {
+        Self.discardCapture(of: trace)
+        continue
+      }
       verdict.traces.append(trace)
       verdict.violations.append(forwarding.unreachable(pair.from, pair.to, trace))
     }
@@ -139,12 +126,16 @@ extension LabController {
     return verdict.result(.reachability, examined: pairs.count)
   }
 
-  private func symmetric(_ subjects: CheckSubjects, _ directory: String?) async -> CheckResult {
+  private func symmetric(_ subjects: CheckSubjects, _ captures: Captures) async -> CheckResult {
     let pairs = subjects.senderPairs(limit: Self.tracedBothWays)
     var verdict = Verdict()
-    let results = await traces(of: pairs.map { Flow(from: $0.from, to: $0.to) }, directory)
+    let results = await traces(of: pairs.map { Flow(from: $0.from, to: $0.to) }, captures)
     for (pair, result) in zip(pairs, results) {
-      guard let trace = verdict.trace(result, "\(pair.from) to \(pair.to)"), trace.symmetric == false else { continue }
+      guard let trace = verdict.trace(result, "\(pair.from) to \(pair.to)") else { continue }
+      guard trace.symmetric == false else {
+        Self.discardCapture(of: trace)
+        continue
+      }
       verdict.traces.append(trace)
       let parting = trace.divergence
       verdict.violations.append(
@@ -158,15 +149,15 @@ extension LabController {
   }
 
   /// For every AS that is nobody's provider: packets that cross it are failures, routes that would are warnings.
-  private func noTransit(_ directory: String?) async -> CheckResult {
+  private func noTransit(_ tables: LabTables, _ captures: Captures) async -> CheckResult {
     var verdict = Verdict()
     var traced = 0
     for stub in ValleyCheck(lab).stubs(lab) {
       let found: NoTransitResult
       do {
-        found = try await noTransit(NoTransitQuery(node: stub.node, directory: directory))
+        found = try await noTransit(NoTransitQuery(node: stub.node), captures, tables: tables)
       } catch {
-        verdict.undecided.append("AS\(stub.asn): \((error as? APIError)?.message ?? "\(error)")")
+        verdict.undecided.append("AS\(stub.asn): \(LabController.reason(error))")
         continue
       }
       traced += found.traced
@@ -189,7 +180,7 @@ extension LabController {
     return verdict.result(.noTransit, examined: traced)
   }
 
-  private func valleyFree(_ tables: LabTables, _ subjects: CheckSubjects, _ directory: String?) async -> CheckResult {
+  private func valleyFree(_ tables: LabTables, _ subjects: CheckSubjects, _ captures: Captures) async -> CheckResult {
     let check = ValleyCheck(lab)
     let found = await Self.aside { tables.leaks(check) }
     var verdict = Verdict()
@@ -198,11 +189,13 @@ extension LabController {
     let transit = TransitCheck(asn: 0, exceptCustomers: false, lab: lab, book: book)
     let suspects = found.filter(\.route.best).prefix(Self.tracedLeaks)
     let flows = suspects.map { Flow(from: $0.viewer, to: tables.target(of: $0, subjects)) }
-    for (suspect, result) in zip(suspects, await traces(of: flows, directory)) {
+    for (suspect, result) in zip(suspects, await traces(of: flows, captures)) {
       guard let trace = verdict.trace(result, "\(suspect.viewer) to \(suspect.route.prefix)") else { continue }
       let ases = trace.forward.path.compactMap { transit.homes[$0] }
       if ases.contains(suspect.leak.leaker), ases.last != suspect.leak.leaker || !trace.reachable {
         shown[suspect.leak] = trace
+      } else {
+        Self.discardCapture(of: trace)
       }
     }
     if found.filter(\.route.best).count > Self.tracedLeaks, shown.isEmpty {
@@ -230,7 +223,7 @@ private struct Verdict {
       guard let reason = trace.undecided else { return trace }
       undecided.append("\(what): \(reason)")
     case .failure(let error):
-      undecided.append("\(what): \((error as? APIError)?.message ?? "\(error)")")
+      undecided.append("\(what): \(LabController.reason(error))")
     }
     return nil
   }

@@ -7,6 +7,7 @@ internal import Topology
 /// Drives the ConvergenceTracker and tells those who wait.
 extension LabController {
   func disturb(fault: Bool = false) {
+    disturbances += 1
     tracker.disturb(now: .now, fault: fault)
     if fault { events.forgetChanges() }
     progressed()

@@ -42,8 +42,14 @@ extension LabController {
 
   /// Undoes every fault that stands: nodes first, so that their links can come up.
   public func mend() async throws {
-    for name in state.faults.killedNodes.sorted() { try await power(find(name), on: true) }
-    try await mendLinks()
+    var failures: [String] = []
+    for name in state.faults.killedNodes.sorted() {
+      do { try await power(find(name), on: true) } catch { failures.append(Self.reason(error)) }
+    }
+    failures += await mendLinks()
+    guard failures.isEmpty else {
+      throw APIError(code: "conflict", message: "not all is mended: " + failures.joined(separator: "; "))
+    }
   }
 
   public func exec(_ command: ExecCommand, in name: String) async throws -> ExecResult {
@@ -82,16 +88,18 @@ extension LabController {
     return index
   }
 
+  /// The ledger knows of it before the first end is touched, and until both are up again.
   func setLink(_ index: Int, up: Bool) async throws {
     let link = lab.links[index]
-    for end in [link.a, link.b] {
-      var admin = NLLinkAdmin()
-      admin.node = end.node
-      admin.interface = end.interface
-      admin.up = up
-      try await command(.linkAdmin(admin))
+    let wasDown = !up && !state.faults.downLinks.insert(index).inserted
+    do {
+      try await order(link, up: up)
+    } catch {
+      if !up, !wasDown, (try? await order(link, up: true)) != nil { state.faults.downLinks.remove(index) }
+      saveStateSoon()
+      throw error
     }
-    if up { state.faults.downLinks.remove(index) } else { state.faults.downLinks.insert(index) }
+    if up { state.faults.downLinks.remove(index) }
     saveStateSoon()
     disturb(fault: true)
     // The kernel has changed, agents (and netloom-machine, for nodes without one) may not have read it yet: no proof
@@ -106,6 +114,17 @@ extension LabController {
       refreshReadiness(end.node)
     }
     look()
+  }
+
+  /// Ends at a killed node stay down with it; `start` brings them up.
+  private func order(_ link: ResolvedLink, up: Bool) async throws {
+    for end in [link.a, link.b] where !(up && state.faults.killedNodes.contains(end.node)) {
+      var admin = NLLinkAdmin()
+      admin.node = end.node
+      admin.interface = end.interface
+      admin.up = up
+      try await command(.linkAdmin(admin))
+    }
   }
 
   private func ask(forSampleOf name: String) {

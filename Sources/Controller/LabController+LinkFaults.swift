@@ -17,9 +17,9 @@ extension LabController {
     let index = try link(of: command)
     let ends = try senders(of: lab.links[index], command)
     if command.kind == "loss" { try refuseSwitches(receivers(of: ends, on: lab.links[index])) }
-    let before = state.faults.directions
+    let before = ends.map { (name: $0.name, fault: state.faults.directions[$0.name]) }
     for end in ends {
-      var fault = before[end.name] ?? DirectionFault()
+      var fault = state.faults.directions[end.name] ?? DirectionFault()
       try set(&fault, command)
       state.faults.directions[end.name] = fault.isNothing ? nil : fault
     }
@@ -31,7 +31,8 @@ extension LabController {
         try await spread(to: command.kind == "rate" ? ends.map(\.node) : receivers(of: ends, on: lab.links[index]))
       }
     } catch {
-      state.faults.directions = before
+      // Of these ends only: others may have got faults meanwhile.
+      for (name, fault) in before { state.faults.directions[name] = fault }
       saveStateSoon()
       recomputeDataPlanes()
       throw error
@@ -68,13 +69,15 @@ extension LabController {
       }
       fault.lossPPM = UInt32((percent * 10_000).rounded())
     case "rate":
-      guard let rate = command.bitsPerSecond, rate == 0 || (8000...1_000_000_000_000).contains(rate) else {
+      guard let rate = command.bitsPerSecond, rate == 0 || FaultLimits.rate.contains(rate) else {
         throw APIError(code: "invalid", message: "rate takes 8kbit to 1000gbit, or 0 to take it away")
       }
       fault.rate = rate
     default:
-      guard let microseconds = command.microseconds, microseconds <= 60_000_000 else {
-        throw APIError(code: "invalid", message: "\(command.kind) takes a time of at most 60s")
+      guard let microseconds = command.microseconds, FaultLimits.delayMicroseconds.contains(microseconds) else {
+        throw APIError(
+          code: "invalid",
+          message: "\(command.kind) takes a time of at most \(FaultLimits.delayMicroseconds.upperBound / 1_000_000)s")
       }
       if command.kind == "delay" {
         fault.delayMicroseconds = microseconds
@@ -131,25 +134,49 @@ extension LabController {
   /// Down and up again, in the background: `times` rounds, or until it is mended or a link-up says so.
   func flap(_ command: FaultCommand) async throws {
     let index = try link(of: command)
-    let (down, up) = (command.downMs ?? 1000, command.upMs ?? 1000)
-    guard (10...3_600_000).contains(down), (10...3_600_000).contains(up), command.times.map({ $0 > 0 }) ?? true else {
-      throw APIError(code: "invalid", message: "flap takes 10ms to 1h down and up, and a number of times from 1")
+    let (down, up, times) = (command.downMs ?? 1000, command.upMs ?? 1000, command.times)
+    let limits = Int64(FaultLimits.flapMilliseconds.lowerBound)...Int64(FaultLimits.flapMilliseconds.upperBound)
+    guard limits.contains(down), limits.contains(up), times.map(FaultLimits.flapTimes.contains) ?? true else {
+      throw APIError(
+        code: "invalid",
+        message: "flap takes \(limits.lowerBound)ms to \(limits.upperBound / 60_000)m down and up, and from "
+          + "\(FaultLimits.flapTimes.lowerBound) to \(FaultLimits.flapTimes.upperBound) times")
     }
     await endFlap(index)
-    try await setLink(index, up: false)
-    flaps[index] = Task { [weak self] in
-      await self?.flap(index, times: command.times ?? Int.max, down: down, up: up)
+    guard flaps[index] == nil else {
+      throw APIError(code: "conflict", message: "another command has just set this link flapping")
+    }
+    // Taken before anything is awaited, so that whoever ends it finds it.
+    try await withCheckedThrowingContinuation { (begun: CheckedContinuation<Void, any Error>) in
+      flaps[index] = Task { [weak self] in
+        await self?.flap(index, times: times ?? Int.max, down: down, up: up, begun)
+      }
     }
   }
 
-  /// From a link that is down on.
-  private func flap(_ index: Int, times: Int, down: Int64, up: Int64) async {
-    for round in 1...times {
-      guard await pause(down), (try? await setLink(index, up: true)) != nil else { break }
-      guard round < times else { break }
-      guard await pause(up), (try? await setLink(index, up: false)) != nil else { break }
+  private func flap(
+    _ index: Int, times: Int, down: Int64, up: Int64, _ begun: CheckedContinuation<Void, any Error>
+  ) async {
+    defer { if !Task.isCancelled { flaps[index] = nil } }
+    do {
+      try await setLink(index, up: false)
+      begun.resume()
+    } catch {
+      return begun.resume(throwing: error)
     }
-    if !Task.isCancelled { flaps[index] = nil }
+    do {
+      for round in 1...times {
+        guard await pause(down) else { return }
+        try await setLink(index, up: true)
+        guard round < times, await pause(up) else { return }
+        try await setLink(index, up: false)
+      }
+    } catch {
+      let link = lab.links[index]
+      logger.error("the flapping link \(link.a.name) \(link.b.name) stays as it is: \(error)")
+      record(
+        node: link.a.node, kind: "fault", subject: "\(link.a.name) \(link.b.name)", text: "no longer flaps: \(error)")
+    }
   }
 
   /// False: somebody has ended it.
@@ -180,47 +207,79 @@ extension LabController {
         }
       }
     }
-    let cut = lab.links.indices.filter { index in
+    let between = lab.links.indices.filter { index in
       let link = lab.links[index]
       return group[link.a.node, default: 0] != group[link.b.node, default: 0]
-        && !state.faults.downLinks.contains(index)
     }
-    var done: [Int] = []
-    do {
-      for index in cut {
-        await endFlap(index)
+    // One that flaps may be down at this moment, and would come up again.
+    for index in between { await endFlap(index) }
+    let cut = between.filter { !state.faults.downLinks.contains($0) }
+    for (place, index) in cut.enumerated() {
+      do {
         try await setLink(index, up: false)
-        done.append(index)
+      } catch {
+        // All of it or nothing. What cannot be undone stays in the ledger, for `mend`.
+        for other in cut[...place] {
+          do { try await setLink(other, up: true) } catch { logger.error("a partition is undone in part: \(error)") }
+        }
+        throw error
       }
-    } catch {
-      // All of it or nothing.
-      for index in done { try? await setLink(index, up: true) }
-      throw error
     }
   }
 
   // MARK: mend
 
-  /// Takes every fault of a link away; those who cannot be told keep it in the ledger, and are named.
-  func mendLinks() async throws {
+  /// Takes every fault of a link away. What cannot be undone stays in the ledger; the answer says why.
+  func mendLinks() async -> [String] {
+    var failures: [String] = []
     for index in Array(flaps.keys) { await endFlap(index) }
-    for index in state.faults.downLinks.sorted() { try await setLink(index, up: true) }
-    let faults = state.faults.directions
-    guard !faults.isEmpty else { return }
-    state.faults.directions = [:]
-    saveStateSoon()
-    recomputeDataPlanes()
-    for (index, link) in lab.links.enumerated() {
-      let ends = [link.a.name, link.b.name].compactMap { faults[$0] }
-      guard ends.contains(where: { $0.delayMicroseconds > 0 || $0.jitterMicroseconds > 0 }) else { continue }
-      try await setDelay(of: index)
+    for index in state.faults.downLinks.sorted() {
+      do { try await setLink(index, up: true) } catch { failures.append(Self.reason(error)) }
     }
-    let restored = lab.nodes.filter { node in
-      agents[node.name]?.connection != nil
+    for (index, link) in lab.links.enumerated() {
+      let ends = [link.a.name, link.b.name]
+      let before = ends.map { (name: $0, fault: state.faults.directions[$0]) }
+      guard before.contains(where: { $0.fault.map { $0.delayMicroseconds > 0 || $0.jitterMicroseconds > 0 } ?? false })
+      else { continue }
+      for end in ends { change(end) { ($0.delayMicroseconds, $0.jitterMicroseconds) = (0, 0) } }
+      do {
+        try await setDelay(of: index)
+      } catch {
+        for (name, fault) in before { state.faults.directions[name] = fault }
+        failures.append(Self.reason(error))
+      }
+    }
+    failures += await mendImpairments()
+    saveStateSoon()
+    return failures
+  }
+
+  /// Loss and rates, all in one go: they are parts of what nodes should have.
+  private func mendImpairments() async -> [String] {
+    let before = state.faults.directions.filter { $0.value.lossPPM > 0 || $0.value.rate > 0 }
+    guard !before.isEmpty else { return [] }
+    let concerned = lab.nodes.filter { node in
+      agents[node.name] != nil && !outage.nodes.contains(node.name)
         && node.interfaces.contains {
-          faults["\($0.farNode):\($0.farInterface)"] != nil || faults["\(node.name):\($0.name)"] != nil
+          before["\($0.farNode):\($0.farInterface)"] != nil || before["\(node.name):\($0.name)"] != nil
         }
     }
-    try await spread(to: restored.map(\.name).filter { !outage.nodes.contains($0) })
+    for end in before.keys { change(end) { ($0.lossPPM, $0.rate) = (0, 0) } }
+    do {
+      try await spread(to: concerned.map(\.name))
+      return []
+    } catch {
+      for (end, fault) in before { change(end) { ($0.lossPPM, $0.rate) = (fault.lossPPM, fault.rate) } }
+      recomputeDataPlanes()
+      return [Self.reason(error)]
+    }
   }
+
+  private func change(_ end: String, _ edit: (inout DirectionFault) -> Void) {
+    var fault = state.faults.directions[end] ?? DirectionFault()
+    edit(&fault)
+    state.faults.directions[end] = fault.isNothing ? nil : fault
+  }
+
+  static func reason(_ error: any Error) -> String { (error as? APIError)?.message ?? "\(error)" }
 }

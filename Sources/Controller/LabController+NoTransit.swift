@@ -7,11 +7,15 @@ internal import Topology
 extension LabController {
   private static let tracedPairs = 8
   private static let tracedLeaks = 4
-  private static let tracedTogether = 4
 
   /// Throws `APIError` when the question does not fit the lab; a flow that could not be judged makes the result
   /// undecided, which is no pass.
   public func noTransit(_ query: NoTransitQuery) async throws -> NoTransitResult {
+    try await noTransit(query, .folder(query.directory), tables: nil)
+  }
+
+  /// - Parameter tables: all RIBs, where they have been read already.
+  func noTransit(_ query: NoTransitQuery, _ captures: Captures, tables: LabTables?) async throws -> NoTransitResult {
     let node = try find(query.node)
     guard let asn = node.asn?.rawValue else {
       throw APIError(code: "invalid", message: "\(node.name) has no AS number")
@@ -21,15 +25,17 @@ extension LabController {
     }
     let check = TransitCheck(asn: asn, exceptCustomers: query.except != nil, lab: lab, book: book)
     var undecided: [String] = []
-    let leaks = await leakedRoutes(check, &undecided)
+    let leaks = if let tables { tables.leaks(check) } else { await leakedRoutes(check, &undecided) }
     var transits: [Trace] = []
     let flows = flows(check, leaks)
-    for (flow, result) in await traces(of: flows, directory: query.directory) {
+    for (flow, result) in zip(flows, await traces(of: flows, captures)) {
       switch result {
       case .success(let trace):
         if let reason = trace.undecided { undecided.append("\(flow.from) to \(flow.to): \(reason)") }
         if check.isTransit(nodes: trace.forward.path) || check.isTransit(nodes: trace.return.path) {
           transits.append(trace)
+        } else if trace.undecided == nil {
+          Self.discardCapture(of: trace)
         }
       case .failure(let error):
         undecided.append("\(flow.from) to \(flow.to): \((error as? APIError)?.message ?? "\(error)")")
@@ -39,21 +45,6 @@ extension LabController {
     return NoTransitResult(
       holds: leaks.isEmpty && transits.isEmpty && reason == nil, undecided: reason, asn: asn, leaks: leaks,
       transits: transits, traced: flows.count)
-  }
-
-  /// A few at a time, in the order of `flows`: one that gets no answer waits a second.
-  private func traces(of flows: [Flow], directory: String?) async -> [(Flow, Result<Trace, any Error>)] {
-    var results: [(Flow, Result<Trace, any Error>)] = []
-    var rest = flows[...]
-    while !rest.isEmpty {
-      let together = rest.prefix(Self.tracedTogether)
-      rest = rest.dropFirst(together.count)
-      let running = together.map { flow in
-        Task { try await trace(TraceQuery(from: flow.from, to: flow.to, directory: directory)) }
-      }
-      for (flow, task) in zip(together, running) { results.append((flow, await task.result)) }
-    }
-    return results
   }
 
   /// Best routes first, then what else is usable.
@@ -83,11 +74,6 @@ extension LabController {
       routes += page.routes
       if page.routes.isEmpty || UInt64(routes.count) >= page.total { return routes }
     }
-  }
-
-  private struct Flow: Hashable {
-    var from: String
-    var to: String
   }
 
   /// Along the leaks, then between other ASes: each flow once, and only between nodes that run.

@@ -62,6 +62,8 @@ public actor LabController {
   var outage: Outage
   /// Links that go up and down by themselves, by index.
   var flaps: [Int: Task<Void, Never>] = [:]
+  /// How often something happened that may have changed the lab: who looks at it in parts compares before and after.
+  var disturbances: UInt64 = 0
   /// Link ends seen down, "up" ones are absent: node -> interfaces.
   var downEnds: [String: Set<String>] = [:]
   var desired: [String: DesiredNode] = [:]

@@ -47,6 +47,16 @@ struct LabTables: Sendable {
       violations: Array(violations.prefix(ForwardingChecks.limit)), examined: judgedRoutes)
   }
 
+  /// Best routes first, then what else is usable.
+  func leaks(_ check: TransitCheck) -> [LeakedRoute] {
+    let found = speakers.flatMap { speaker in
+      speaker.bgp.filter { check.isLeak($0, seenFrom: speaker.asn) }.map { route in
+        LeakedRoute(node: speaker.name, prefix: route.prefix, asPath: route.asPath, best: route.best)
+      }
+    }
+    return found.filter(\.best) + found.filter { !$0.best }
+  }
+
   /// Best routes first.
   func leaks(_ check: ValleyCheck) -> [Found] {
     var found: [Found] = []

@@ -39,6 +39,28 @@ struct ValleyCheck: Sendable {
         if borders[pair] == nil { borders[pair] = near.node }
       }
     }
+    addExchanges(lab)
+  }
+
+  /// A route server puts no number of its own into a path: two of its clients stand side by side there, as peers.
+  private mutating func addExchanges(_ lab: ResolvedLab) {
+    var clients: [String: [SessionEnd]] = [:]
+    for session in lab.sessions where session.kind == .external {
+      for (near, far) in [(session.a, session.b), (session.b, session.a)]
+      where near.settings.role == .routeServer || far.settings.role == .routeServerClient {
+        clients[near.node, default: []].append(far)
+      }
+    }
+    for members in clients.values {
+      for near in members {
+        for far in members where far.asn != near.asn {
+          let pair = Pair(from: near.asn.rawValue, to: far.asn.rawValue)
+          // What two of them have said of a session of their own goes before.
+          if directions[pair] == nil { directions[pair] = .across }
+          if borders[pair] == nil { borders[pair] = near.node }
+        }
+      }
+    }
   }
 
   /// - Parameter role: what the sender is to the receiver.

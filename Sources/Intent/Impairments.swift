@@ -46,8 +46,8 @@ extension LabIntent {
   public func delay(of link: ResolvedLink, fault: DirectionFault) -> NLLinkDelay {
     var delay = NLLinkDelay()
     delay.delayUs = (link.impairment?.delayMicroseconds ?? 0) + fault.delayMicroseconds
-    // What is early cannot be earlier than now.
-    delay.jitterUs = min(delay.delayUs, (link.impairment?.jitterMicroseconds ?? 0) + fault.jitterMicroseconds)
+    // More than the delay is possible: the relay holds no packet shorter than not at all.
+    delay.jitterUs = (link.impairment?.jitterMicroseconds ?? 0) + fault.jitterMicroseconds
     return delay
   }
 }

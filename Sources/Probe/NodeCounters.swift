@@ -23,6 +23,9 @@ struct NodeCounters: Sendable {
     var reason: DropReason
     var text: String
     var packets: UInt64
+    /// It counts only what came in there, or leaves there; nil: it does not say.
+    var incoming: String?
+    var outgoing: String?
   }
 
   private(set) var entries: [Key: Entry] = [:]
@@ -36,9 +39,11 @@ struct NodeCounters: Sendable {
     return counters
   }
 
-  /// What moved since.
-  func changes(until later: NodeCounters) -> [KernelEvidence] {
+  /// What moved since, of what can be about packets that ended as `drop` says.
+  /// - Parameter egress: where they would have left; empty: not known.
+  func changes(until later: NodeCounters, about drop: Drop, egress: Set<String>) -> [KernelEvidence] {
     later.entries.compactMap { key, entry in
+      guard entry.canConcern(drop, egress) else { return nil }
       let before = entries[key]?.packets ?? 0
       guard entry.packets > before else { return nil }
       let moved = entry.packets - before
@@ -64,7 +69,21 @@ struct NodeCounters: Sendable {
     let words =
       standing.rule.comment.isEmpty
       ? "rule \(standing.handle.rawValue) of \(table) \(chain)" : "rule `\(standing.rule.comment)`"
-    entries[.rule(table, standing.handle)] = Entry(reason: reason, text: words, packets: counter.packets)
+    entries[.rule(table, standing.handle)] = Entry(
+      reason: reason, text: words, packets: counter.packets,
+      incoming: Self.interface(.inputInterfaceName, of: standing.rule),
+      outgoing: Self.interface(.outputInterfaceName, of: standing.rule))
+  }
+
+  /// The one interface that a rule asks for, by its whole name.
+  private static func interface(_ key: MetaKey, of rule: Nftables.Rule) -> String? {
+    for (load, next) in zip(rule.expressions, rule.expressions.dropFirst()) {
+      guard case .meta(let meta) = load, meta.key == key, case .compare(let compare) = next,
+        compare.operation == .equal, let end = compare.value.firstIndex(of: 0)
+      else { continue }
+      return String(decoding: compare.value[..<end], as: UTF8.self)
+    }
+    return nil
   }
 
   /// nil: it drops nothing.
@@ -92,7 +111,7 @@ struct NodeCounters: Sendable {
       let interface = name.withUnsafeBytes { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
       entries[.qdisc(link, qdisc.subject.handle, qdisc.subject.parent)] = Entry(
         reason: .shaper, text: "qdisc \(qdisc.subject.discipline.kind) \(qdisc.subject.handle) of \(interface)",
-        packets: UInt64(qdisc.statistics.drops))
+        packets: UInt64(qdisc.statistics.drops), outgoing: interface)
     }
   }
 
@@ -147,6 +166,17 @@ struct NodeCounters: Sendable {
   }
 }
 
+extension NodeCounters.Entry {
+  /// Other traffic moves counters too: those of other interfaces say nothing of these packets, and only a node that they
+  /// were for can lack somebody who listens.
+  func canConcern(_ drop: Drop, _ egress: Set<String>) -> Bool {
+    if reason == .noListener, !drop.atEnd { return false }
+    if let incoming, let interface = drop.interface, !drop.sent, incoming != interface { return false }
+    if let outgoing, !egress.isEmpty, !egress.contains(outgoing) { return false }
+    return true
+  }
+}
+
 /// The counters of every node as they were before a flow, and what became of them.
 final class CounterSnapshots: Sendable {
   private struct State {
@@ -167,12 +197,19 @@ final class CounterSnapshots: Sendable {
   /// they were to go.
   func evidence(_ drop: Drop, _ namespace: String) -> [KernelEvidence] {
     guard let before = state.withLock({ $0.before[namespace] }) else { return [] }
-    let moved = after(namespace).map { before.changes(until: $0) } ?? []
-    // Routes drop without a count, and the kernel says less often than it drops that there is none.
-    guard let destination = drop.destination, drop.suspect != nil || moved.isEmpty && !drop.atEnd && !drop.sent else {
-      return moved
-    }
-    return moved + [Self.route(destination, namespace)].compactMap { $0 }
+    // Routes drop without a count, and the kernel says less often than it drops that there is none. A counter that moved
+    // does not make it superfluous: somebody else's packets may have moved it.
+    let asks = drop.suspect != nil || !drop.atEnd && !drop.sent
+    let way = asks ? drop.destination.flatMap { Self.way(to: $0, namespace) } : nil
+    let moved = after(namespace).map { before.changes(until: $0, about: drop, egress: way?.egress ?? []) } ?? []
+    return moved + [way?.obstacle].compactMap { $0 }
+  }
+
+  /// What a node's routes say of an address.
+  private struct Way {
+    /// Why they do not lead there.
+    var obstacle: KernelEvidence?
+    var egress: Set<String> = []
   }
 
   private func after(_ namespace: String) -> NodeCounters? {
@@ -182,32 +219,35 @@ final class CounterSnapshots: Sendable {
     return read
   }
 
-  /// What a node's routes say of an address, if they do not lead there.
-  private static func route(_ address: IPAddress, _ namespace: String) -> KernelEvidence? {
-    let found: KernelEvidence?? = try? ProbeSocket.inside(namespace) { () throws(SystemError) in
+  private static func way(to address: IPAddress, _ namespace: String) -> Way? {
+    let found: Way?? = try? ProbeSocket.inside(namespace) { () throws(SystemError) in
       guard let socket = try? NetlinkSocket() else { return nil }
-      return obstacle(to: address, socket)
+      return way(to: address, socket)
     }
     return found ?? nil
   }
 
-  private static func obstacle(to address: IPAddress, _ socket: NetlinkSocket) -> KernelEvidence? {
+  private static func way(to address: IPAddress, _ socket: NetlinkSocket) -> Way? {
     let found: Route?
     do throws(KernelError) {
       found = try socket.route(to: address)
     } catch {
       // What the lookup answers where the route is a black hole, and where it is a prohibition (`ip route`).
       switch error.number {
-      case EINVAL: return KernelEvidence(.noRoute, .max, "its route to \(address) is a black hole")
-      case EACCES: return KernelEvidence(.filter, .max, "its route to \(address) is a prohibition")
+      case EINVAL: return Way(obstacle: KernelEvidence(.noRoute, .max, "its route to \(address) is a black hole"))
+      case EACCES: return Way(obstacle: KernelEvidence(.filter, .max, "its route to \(address) is a prohibition"))
       default: return nil
       }
     }
-    guard let found else { return KernelEvidence(.noRoute, .max, "it has no route to \(address)") }
-    let links = found.hops.compactMap { hop in hop.link.flatMap { try? socket.link($0) } }
-    guard let first = links.first, links.count == found.hops.count, links.allSatisfy({ !$0.canCarry }) else {
-      return nil
+    guard let found else {
+      return Way(obstacle: KernelEvidence(.noRoute, .max, "it has no route to \(address)"))
     }
-    return KernelEvidence(.linkDown, .max, "\(first.name), by which its route to \(address) leads, has no carrier")
+    let links = found.hops.compactMap { hop in hop.link.flatMap { try? socket.link($0) } }
+    var way = Way(egress: Set(links.map(\.name)))
+    if let first = links.first, links.count == found.hops.count, links.allSatisfy({ !$0.canCarry }) {
+      way.obstacle = KernelEvidence(
+        .linkDown, .max, "\(first.name), by which its route to \(address) leads, has no carrier")
+    }
+    return way
   }
 }

@@ -13,10 +13,19 @@ final class ConnectionStream: TrafficStream {
     case ended
   }
 
+  private struct Candidate {
+    var file: Int32
+    var bytes: [UInt8] = []
+  }
+  private static let mostCandidates = 8
+
   private let plan: TrafficPlan
   private let listener: FileDescriptor
   private let sender: FileDescriptor
+  /// Ours; -1: it has not shown itself.
   private var accepted: Int32 = -1
+  /// Who connected to the port, until one of them sends our key: others may find the port too, and be silent.
+  private var candidates: [Candidate] = []
   private var phase = Phase.connecting
   private var schedule: TrafficSchedule?
   private var record: [UInt8]
@@ -67,16 +76,18 @@ final class ConnectionStream: TrafficStream {
   deinit {
     // What waits in queues of seconds is nobody's any more.
     nl_tcp_abort(sender.rawValue)
-    if accepted >= 0 {
-      nl_tcp_abort(accepted)
-      _ = close(accepted)
+    for file in candidates.map(\.file) + [accepted] where file >= 0 {
+      nl_tcp_abort(file)
+      _ = close(file)
     }
   }
 
   func descriptors(sending: Bool) -> [pollfd] {
     let writing = sending && (phase == .connecting || phase == .open && isFull)
-    let reading = pollfd(fd: accepted >= 0 ? accepted : listener.rawValue, events: Int16(POLLIN), revents: 0)
-    return writing ? [pollfd(fd: sender.rawValue, events: Int16(POLLOUT), revents: 0), reading] : [reading]
+    var waiting = candidates.map(\.file)
+    if candidates.count < Self.mostCandidates { waiting.append(listener.rawValue) }
+    let reading = (accepted >= 0 ? [accepted] : waiting).map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
+    return writing ? [pollfd(fd: sender.rawValue, events: Int16(POLLOUT), revents: 0)] + reading : reading
   }
 
   var next: UInt64 {
@@ -147,9 +158,9 @@ final class ConnectionStream: TrafficStream {
   // MARK: Receiving
 
   func receive() {
-    if accepted < 0, let file = try? UnixSocket.accept(listener.rawValue) { accepted = file.release() }
-    guard accepted >= 0 else { return }
     var buffer = [UInt8](repeating: 0, count: 1 << 16)
+    if accepted < 0 { findOurs(&buffer) }
+    guard accepted >= 0, phase != .ended else { return }
     for _ in 0..<Self.turn {
       let count = recv(accepted, &buffer, buffer.count, 0)
       if count == 0 || count < 0 && errno != EAGAIN && errno != EINTR {
@@ -176,15 +187,41 @@ final class ConnectionStream: TrafficStream {
         offset += record.count
       }
     }
-    guard offset >= 0 else { return leaveStranger() }
+    guard offset >= 0 else { return fail(EPROTO) }
     incoming.removeFirst(offset)
   }
 
-  /// Somebody else connected to the port.
-  private func leaveStranger() {
-    _ = close(accepted)
-    accepted = -1
-    incoming = []
+  /// The first who sends our key is ours, and the others are sent away.
+  private func findOurs(_ buffer: inout [UInt8]) {
+    while candidates.count < Self.mostCandidates, acceptOne() {}
+    for index in candidates.indices.reversed() {
+      let wanted = record.count - candidates[index].bytes.count
+      let count = recv(candidates[index].file, &buffer, min(wanted, buffer.count), 0)
+      if count < 0, errno == EAGAIN || errno == EINTR { continue }
+      candidates[index].bytes += buffer[0..<max(0, count)]
+      guard count > 0, isPossible(candidates[index].bytes) else {
+        _ = close(candidates.remove(at: index).file)
+        continue
+      }
+      guard candidates[index].bytes.count == record.count else { continue }
+      (accepted, incoming) = (candidates[index].file, candidates.remove(at: index).bytes)
+      for other in candidates { _ = close(other.file) }
+      candidates = []
+      return takeRecords()
+    }
+  }
+
+  // Apart from the loop that calls it: the compiler's debug information pass (Swift 6.3.1) never ends on a
+  // noncopyable value that is bound in a loop's condition.
+  private func acceptOne() -> Bool {
+    guard let file = try? UnixSocket.accept(listener.rawValue) else { return false }
+    candidates.append(Candidate(file: file.release()))
+    return true
+  }
+
+  /// So far it begins as a record of ours does.
+  private func isPossible(_ bytes: [UInt8]) -> Bool {
+    zip(bytes, plan.flow.key[0..<RateDatagram.keyLength]).allSatisfy { $0 == $1 }
   }
 }
 

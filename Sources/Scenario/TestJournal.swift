@@ -12,6 +12,9 @@ final class TestJournal: Sendable {
     var running: [Int: String] = [:]
     var latest: String?
     var broke = false
+    /// Faults begun and ended.
+    var faultMarks = 0
+    var faultsUnderWay: Set<Int> = []
     var isOver = false
   }
 
@@ -19,6 +22,9 @@ final class TestJournal: Sendable {
 
   /// A fault was carried out, or may have been.
   var broke: Bool { state.withLock { $0.broke } }
+
+  /// Differs where a fault began or ended between two looks, or goes on in one; the same where nothing was broken.
+  var faultMark: Int? { state.withLock { $0.faultsUnderWay.isEmpty ? $0.faultMarks : nil } }
 
   /// The steps are done with; what holds all the time is asked once more.
   var isOver: Bool { state.withLock { $0.isOver } }
@@ -42,6 +48,10 @@ final class TestJournal: Sendable {
       state.next += 1
       state.running[state.next] = summary
       state.broke = state.broke || step.isFault
+      if step.isFault {
+        state.faultMarks += 1
+        state.faultsUnderWay.insert(state.next)
+      }
       return state.next
     }
   }
@@ -50,6 +60,7 @@ final class TestJournal: Sendable {
   func end(_ number: Int, _ report: StepReport?) {
     state.withLock { state in
       state.latest = state.running.removeValue(forKey: number) ?? state.latest
+      if state.faultsUnderWay.remove(number) != nil { state.faultMarks += 1 }
       // A load that was over at once has been judged already.
       if let report, !state.entries.contains(where: { $0.number == number }) { state.entries.append((number, report)) }
     }

@@ -129,8 +129,10 @@ public struct TestRunner: Sendable {
       failure = error
     }
     // First the nodes: a version is committed on those that run.
-    if runner.journal.broke { try await mend() }
-    round.left = changes ? try await goBack(to: version) : nil
+    let unmended = runner.journal.broke ? try await mend() : nil
+    let unapplied = changes ? try await goBack(to: version) : nil
+    let left = [unmended, unapplied].compactMap(\.self)
+    round.left = left.isEmpty ? nil : left.joined(separator: "; ")
     if let failure { throw failure }
     if let left = round.left, round.holds { round.steps.append(Self.leftover(test, left)) }
     return round
@@ -138,7 +140,7 @@ public struct TestRunner: Sendable {
 
   private static func leftover(_ test: LabTest, _ left: String) -> StepReport {
     StepReport(
-      place: test.place, summary: "take back what the test applied",
+      place: test.place, summary: "take back what the test did",
       outcome: .failed([Mismatch("the lab", expected: "as the test found it", found: left)]), heldAfter: nil,
       withinMilliseconds: nil)
   }
@@ -189,11 +191,15 @@ public struct TestRunner: Sendable {
     }
   }
 
-  /// A refusal to mend shows in the next test: the lab has not converged before it.
-  private func mend() async throws {
+  /// What could not be mended; nil: nothing. A link that still loses or delays lets the lab converge all the same, so no
+  /// later test would notice.
+  private func mend() async throws -> String? {
     do {
       try await unbroken { try await api.mend() }
-    } catch is APIError {}
+      return nil
+    } catch let refusal as APIError {
+      return refusal.message
+    }
   }
 
   /// Nil: it has converged.

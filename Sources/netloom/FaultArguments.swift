@@ -56,7 +56,7 @@ struct FaultArguments: ParsableArguments {
 
   private func flap(_ words: [String]) throws -> FaultCommand {
     var command = try command(.flap, links: words, amount: nil)
-    if let times, !(1...100_000).contains(times) {
+    if let times, !FaultLimits.flapTimes.contains(times) {
       throw LabError(.usage, "fault flap --times \(times): from 1 to 100000 are possible")
     }
     command.times = times
@@ -68,8 +68,10 @@ struct FaultArguments: ParsableArguments {
   private func milliseconds(_ time: TimeArgument?, _ option: String) throws -> Int64 {
     guard let time else { return 1000 }
     let milliseconds = (time.duration.inSeconds * 1000).rounded()
-    guard (1...3_600_000).contains(milliseconds) else {
-      throw LabError(.usage, "fault flap \(option): from 1ms to 60m are possible")
+    let limits = FaultLimits.flapMilliseconds
+    guard milliseconds >= Double(limits.lowerBound), milliseconds <= Double(limits.upperBound) else {
+      throw LabError(
+        .usage, "fault flap \(option): from \(limits.lowerBound)ms to \(limits.upperBound / 60_000)m are possible")
     }
     return Int64(milliseconds)
   }

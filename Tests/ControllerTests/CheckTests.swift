@@ -136,6 +136,22 @@ import Topology
     #expect(seen.violations.map(\.node) == ["isp2"] && seen.violations.first?.because == "blackhole")
   }
 
+  @Test func `somebody else's aggregate is no place to arrive at`() throws {
+    // isp1 originates 203.0.0.0/16 too, and has lost the customer's /24 of it.
+    let yaml = Self.lab.replacing(
+      "networks: [192.0.2.0/25]}", with: "networks: [192.0.2.0/25, 203.0.0.0/16]}")
+    let lab = try #require(TopologyFile.parse(text: yaml, file: "square.yaml", baseDirectory: "/tmp").value)
+    var tables = healthy
+    tables["isp1"]?.removeAll { $0.prefix == "203.0.113.0/24" }
+    tables["isp1"]?.append(route("203.0.0.0/16", proto: "static", kind: "unreachable"))
+    tables["isp2"]?.removeAll { $0.prefix == "203.0.113.0/24" }
+    tables["isp2"]?.append(route("203.0.0.0/16", "10.3.0.0"))
+    var all = LabTables(ForwardingPicture(book))
+    for node in lab.nodes { all.add(node, kernel: tables[node.name] ?? [], bgp: nil) }
+    let holes = ForwardingChecks(picture: all.picture, subjects: CheckSubjects(lab) { _ in true }).blackholes()
+    #expect(holes.violations.map { "\($0.node) \($0.prefix ?? "")" } == ["isp1 203.0.113.0/24"])
+  }
+
   @Test func `what the tables do not carry is unreachable, at the router that ends it`() throws {
     var tables = healthy
     tables["customer"]?.removeAll { $0.prefix == "198.51.100.0/24" }
@@ -225,6 +241,31 @@ import Topology
       ValleyCheck(lab).leak(in: [64498, 64497, 64496])
         == ValleyCheck.Leak(leaker: 64497, learnedFrom: 64496, sentTo: 64498))
     #expect(ValleyCheck(lab).stubs(lab).map(\.asn) == [64497])
+  }
+
+  @Test func `clients of a route server are peers of each other, though its number stands in no path`() throws {
+    let yaml = """
+      name: exchange
+      topology:
+        nodes:
+          rs: {kind: router, asn: 64600}
+          a: {kind: router, asn: 64501}
+          b: {kind: router, asn: 64502}
+          up: {kind: router, asn: 64510}
+        links:
+          - {endpoints: [a, rs], relation: route-server}
+          - {endpoints: [b, rs], relation: route-server}
+          - {endpoints: [a, up], relation: customer-provider}
+          - {endpoints: [b, up], relation: customer-provider}
+      """
+    let lab = try #require(TopologyFile.parse(text: yaml, file: "exchange.yaml", baseDirectory: "/tmp").value)
+    let check = ValleyCheck(lab)
+    #expect(check.leak(in: [64502, 64501]) == nil)
+    // a's provider's route to the exchange; the exchange's route to b's provider.
+    #expect(
+      check.leak(in: [64502, 64501, 64510]) == ValleyCheck.Leak(leaker: 64501, learnedFrom: 64510, sentTo: 64502))
+    #expect(
+      check.leak(in: [64510, 64502, 64501]) == ValleyCheck.Leak(leaker: 64502, learnedFrom: 64501, sentTo: 64510))
   }
 
   @Test func `stubs are those with two neighbors that are nobody's provider and open to nobody`() {

@@ -1,5 +1,6 @@
 import ControlProtocol
 import Foundation
+import Intent
 import NorthboundAPI
 import Synchronization
 import Testing
@@ -122,8 +123,8 @@ struct LinkFaultWordTests {
     let set = try #require(commands.delays.last)
     #expect(set.link == 0 && set.aToB.delayUs == 5000 && set.bToA.delayUs == 45_000)
     try await lab.controller.fault(fault("jitter") { $0.microseconds = 60_000 })
-    // A packet cannot be earlier than it was sent.
-    #expect(commands.delays.last?.aToB.jitterUs == 5000 && commands.delays.last?.bToA.jitterUs == 45_000)
+    // More than the 5 ms of the link: the relay cuts what would be early.
+    #expect(commands.delays.last?.aToB.jitterUs == 60_000 && commands.delays.last?.bToA.jitterUs == 60_000)
     let refusal = await #expect(throws: APIError.self) {
       try await lab.controller.fault(fault("delay", ["b:eth2", "c:eth1"]) { $0.microseconds = 1000 })
     }
@@ -149,6 +150,43 @@ struct LinkFaultWordTests {
     withExtendedLifetime((machine, agents)) {}
   }
 
+  @Test func `what cannot be mended stays in the ledger, is named, and is mended the next time`() async throws {
+    let refuses = Mutex(false)
+    let lab = try await FakeLab(slowPair)
+    let machine = try await lab.machine { command in
+      var reply = NLMachineReply()
+      if case .setLinkDelay = command.command, refuses.withLock({ $0 }) { reply.error = "the relay is away" }
+      return reply
+    }
+    var agents: [FakeAgent] = []
+    for name in lab.resolved.nodes.map(\.name) { agents.append(try await lab.agent(name)) }
+    #expect(await lab.controller.converged(timeoutMilliseconds: 10_000).converged)
+    try await lab.controller.fault(fault("delay") { $0.microseconds = 40_000 })
+    try await lab.controller.fault(fault("loss") { $0.percent = 50 })
+    refuses.withLock { $0 = true }
+    let refusal = await #expect(throws: APIError.self) { try await lab.controller.mend() }
+    #expect(refusal?.message.contains("the relay is away") == true)
+    // The rest is mended all the same.
+    #expect(agents.prefix(2).map(impairments) == [["eth1 10000 0"], ["eth1 10000 0"]])
+    let left = await lab.controller.state.faults.directions
+    #expect(left.keys.sorted() == ["a:eth1", "b:eth1"] && left.values.allSatisfy { $0.delayMicroseconds == 40_000 })
+    refuses.withLock { $0 = false }
+    try await lab.controller.mend()
+    #expect(await lab.controller.state.faults == FaultLedger())
+    withExtendedLifetime(machine) {}
+  }
+
+  @Test func `a link that flaps stays down in a partition`() async throws {
+    let (lab, machine, commands, agents) = try await start()
+    try await lab.controller.fault(fault("flap") { ($0.downMs, $0.upMs) = (10, 10) })
+    try await lab.controller.fault(fault("partition", []) { $0.groups = [["a"], ["b", "c"]] })
+    let flapping = await lab.controller.flaps
+    #expect(flapping.isEmpty)
+    #expect(commands.links.suffix(2) == ["a:eth1 down", "b:eth1 down"])
+    #expect(await lab.controller.state.faults.downLinks == [0])
+    withExtendedLifetime((machine, agents)) {}
+  }
+
   @Test func `a partition cuts the links between its groups and no other`() async throws {
     let (lab, machine, commands, agents) = try await start()
     try await lab.controller.fault(fault("partition", []) { $0.groups = [["a"], ["b", "c"]] })
@@ -169,7 +207,7 @@ struct LinkFaultWordTests {
     let wrong: [FaultCommand] = [
       fault("loss"), fault("loss") { $0.percent = 101 }, fault("loss") { $0.percent = -1 },
       fault("loss") { ($0.percent, $0.from) = (1, "c") }, fault("rate") { $0.bitsPerSecond = 1 },
-      fault("delay") { $0.microseconds = 61_000_000 }, fault("flap") { $0.times = 0 }, fault("flap") { $0.downMs = 1 },
+      fault("delay") { $0.microseconds = 11_000_000 }, fault("flap") { $0.times = 0 }, fault("flap") { $0.downMs = 1 },
       fault("loss", ["a:eth9", "b:eth1"]) { $0.percent = 1 },
     ]
     for command in wrong {

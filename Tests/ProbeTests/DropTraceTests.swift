@@ -4,12 +4,6 @@ import NetTypes
 import Probe
 import Testing
 
-private func trace(_ request: NLTraceRequest) -> NLTraceReply {
-  var reply = NLTraceReply()
-  Tracer.run(request) { reply = $0 }
-  return reply
-}
-
 /// h1 - a - b - web: every reason for which a kernel drops a packet, made on purpose, and found with its evidence.
 extension NamespaceTests {
   @Suite struct DropTraceTests {
@@ -17,11 +11,7 @@ extension NamespaceTests {
     private let path = ["h1", "a", "b", "web"]
 
     init() throws {
-      lab = try NamespaceLab(["h1:eth1-a:eth0", "a:eth1-b:eth0", "b:eth1-web:eth1"], hosts: ["h1", "web"])
-      try lab.route("h1", via: "a:eth0")
-      try lab.route("a", via: "b:eth0")
-      try lab.route("b", via: "a:eth1")
-      try lab.route("web", via: "b:eth1")
+      lab = try NamespaceLab.line()
     }
 
     private func request(_ proto: NLProtocol = .icmp, _ family: AddressFamily = .ipv4) -> NLTraceRequest {

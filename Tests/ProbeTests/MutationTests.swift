@@ -4,12 +4,6 @@ import NetTypes
 import Probe
 import Testing
 
-private func trace(_ request: NLTraceRequest) -> NLTraceReply {
-  var reply = NLTraceReply()
-  Tracer.run(request) { reply = $0 }
-  return reply
-}
-
 /// h1 - a - b - web, and a - c - b beside it. Each verdict of a trace, shown able to fail: the lab as it is, one thing
 /// broken on purpose, the verdict that must change, and the lab as it was.
 ///

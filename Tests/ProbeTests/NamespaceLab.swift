@@ -1,6 +1,7 @@
 import ControlProtocol
 import Foundation
 import NetTypes
+import Probe
 
 /// A small lab made by `ip` in unnamed network namespaces, each held by one sleeping process of ours.
 ///
@@ -134,6 +135,16 @@ final class NamespaceLab {
     return text
   }
 
+  /// h1 - a - b - web, with routes both ways.
+  static func line() throws -> NamespaceLab {
+    let lab = try NamespaceLab(["h1:eth1-a:eth0", "a:eth1-b:eth0", "b:eth1-web:eth1"], hosts: ["h1", "web"])
+    try lab.route("h1", via: "a:eth0")
+    try lab.route("a", via: "b:eth0")
+    try lab.route("b", via: "a:eth1")
+    try lab.route("web", via: "b:eth1")
+    return lab
+  }
+
   /// A trace over the whole lab.
   func request(
     _ from: String, _ to: String, _ destination: String, _ proto: NLProtocol = .icmp, port: UInt32 = 0
@@ -173,4 +184,11 @@ final class NamespaceLab {
     }
     return request
   }
+}
+
+/// Carries a trace out here and now.
+func trace(_ request: NLTraceRequest) -> NLTraceReply {
+  var reply = NLTraceReply()
+  Tracer.run(request) { reply = $0 }
+  return reply
 }

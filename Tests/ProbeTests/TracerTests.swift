@@ -6,12 +6,6 @@ import Probe
 import Synchronization
 import Testing
 
-private func trace(_ request: NLTraceRequest) -> NLTraceReply {
-  var reply = NLTraceReply()
-  Tracer.run(request) { reply = $0 }
-  return reply
-}
-
 private let needs: Comment = "needs root (network namespaces) and nsenter"
 
 /// One after the other: a program started by one test would otherwise inherit the pipes of another.

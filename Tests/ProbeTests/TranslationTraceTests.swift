@@ -4,12 +4,6 @@ import NetTypes
 import Probe
 import Testing
 
-private func trace(_ request: NLTraceRequest) -> NLTraceReply {
-  var reply = NLTraceReply()
-  Tracer.run(request) { reply = $0 }
-  return reply
-}
-
 /// Two hosts behind a router that translates, a provider, a server and a second way back.
 ///
 ///   h1 ─┐

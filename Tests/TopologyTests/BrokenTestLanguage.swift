@@ -18,6 +18,8 @@ private func fault(_ fault: String) -> String { steps("{fault: {\(fault)}}") }
 private let ab = "link: [\"a:eth1\", \"b:eth1\"]"
 private let bc = "link: [\"b:eth2\", \"c:eth1\"]"
 
+private func sixteen(_ name: String) -> String { String(repeating: "${\(name)}", count: 16) }
+
 private let brokenVariables: [Broken] = [
   Broken(
     "a variable that nobody knows", "did you mean `target`?",
@@ -37,6 +39,11 @@ private let brokenVariables: [Broken] = [
   Broken(
     "a mistake in every combination", "unknown node `d`",
     chain("steps: [{trace: {from: a, to: §d, proto: \"${p}\", port: 1}}], matrix: {p: [tcp, udp]}")),
+  Broken(
+    "variables that grow with every step", "more than 65536 bytes when its variables are replaced",
+    chain(
+      "variables: {a: 0123456789abcdef, b: \"\(sixteen("a"))\", c: \"\(sixteen("b"))\", d: \"\(sixteen("c"))\", "
+        + "e: §\"\(sixteen("d"))\", f: \"\(sixteen("e"))\"}, steps: [{check: no-loops}]")),
   Broken("a matrix without values", "expected at least 1", chain("matrix: {r: §[]}, steps: [{check: no-loops}]")),
   Broken(
     "a matrix whose broken variable is used", "`r` is `5`; expected a list",
@@ -79,7 +86,7 @@ private let brokenFaults: [Broken] = [
     "a jitter where no delay is declared", "expected `delay: 0ms` there",
     fault("jitter: {link: §[\"a:eth1\", \"b:eth1\"], jitter: 5ms}")),
   Broken("a delay of more than 10 s", "from 0 to 10s", fault("delay: {\(bc), delay: §11s}")),
-  Broken("a flap of no time", "from 1ms", fault("flap: {\(ab), down: §0ms}")),
+  Broken("a flap of next to no time", "from 10ms", fault("flap: {\(ab), down: §5ms}")),
   Broken("a flap that never happens", "from 1 to", fault("flap: {\(ab), times: §0}")),
   Broken("a partition into one group", "at least 2", fault("partition: §[[a, b]]")),
   Broken("a node in two groups", "each node in one group", fault("partition: [[a, b], [c, §a]]")),

@@ -27,12 +27,11 @@ func parsePartsPerMillion(_ text: String) -> UInt32? {
 
 /// Microseconds of a delay or jitter; `0` needs no unit.
 func parseDelay(_ text: String) -> UInt32? {
-  guard let time = text == "0" ? 0 : parseTime(text), time <= delayLimit else { return nil }
+  guard let time = text == "0" ? 0 : parseTime(text), time <= FaultLimits.delayMicroseconds.upperBound else {
+    return nil
+  }
   return UInt32(time)
 }
-
-/// 10 s: a packet of a link that is slower than this is lost to every protocol.
-private let delayLimit: UInt64 = 10_000_000
 
 /// Whole seconds: a number, or a time that is one.
 func parseSeconds(_ text: String) -> UInt32? {

@@ -12,8 +12,12 @@ struct TestExpansion {
   /// Values of all tests when they are written out.
   private static let valueLimit = 1_000_000
 
+  /// Bytes of all tests when they are written out.
+  private static let byteLimit = 32 << 20
+
   private let reporter: Reporter
   private var values = 0
+  private var bytes = 0
 
   private init(reporter: Reporter) { self.reporter = reporter }
 
@@ -47,7 +51,9 @@ struct TestExpansion {
     scope.add(test["variables"])
     let plain = test.without("variables").without("matrix")
     guard let matrix = test.entry("matrix") else {
-      return isWithinLimit(plain, times: 1, test.place) ? [WrittenTest(tree: scope.replacing(in: plain))] : []
+      guard isWithinLimit(plain, times: 1, test.place) else { return [] }
+      let tree = scope.replacing(in: plain)
+      return isShortEnough(tree, test.place) ? [WrittenTest(tree: tree)] : []
     }
     let axes = axes(matrix.value, beside: test["variables"], scope)
     guard let combinations = combinations(axes, matrix.keyPlace),
@@ -56,13 +62,17 @@ struct TestExpansion {
     // Names without usable values are known all the same: what is wrong with them has been said.
     for axis in axes where axis.values.isEmpty { scope.define(axis.name, nil) }
     if combinations.isEmpty { return [WrittenTest(tree: scope.replacing(in: plain))] }
-    return combinations.map { combination in
+    var written: [WrittenTest] = []
+    for combination in combinations {
       for (name, value) in combination { scope.define(name, value) }
       let label = combination.map { "\($0.name)=\($0.value)" }.joined(separator: ", ")
       let tree = Self.named(scope.replacing(in: plain), label)
-      return WrittenTest(
-        tree: tree, combination: Reporter.Combination(test: test.place, label: label, count: combinations.count))
+      guard isShortEnough(tree, matrix.keyPlace) else { return [] }
+      written.append(
+        WrittenTest(
+          tree: tree, combination: Reporter.Combination(test: test.place, label: label, count: combinations.count)))
     }
+    return written
   }
 
   private struct Axis {
@@ -120,6 +130,18 @@ struct TestExpansion {
     return values <= Self.valueLimit
   }
 
+  /// Counted as they are written: what is over is never made.
+  private mutating func isShortEnough(_ tree: Tree, _ place: Place) -> Bool {
+    let wasWithin = bytes <= Self.byteLimit
+    bytes += tree.byteCount
+    if wasWithin, bytes > Self.byteLimit {
+      reporter.error(
+        place,
+        "the tests of this file have more than \(Self.byteLimit >> 20) MiB when all are written out; expected less")
+    }
+    return bytes <= Self.byteLimit
+  }
+
   private static func named(_ test: Tree, _ label: String) -> Tree {
     let entries = test.entries.map { entry in
       guard entry.key == "name", let name = entry.value.text, !name.isEmpty else { return entry }
@@ -137,6 +159,14 @@ struct WrittenTest {
 }
 
 extension Tree {
+  fileprivate var byteCount: Int {
+    switch content {
+    case .scalar(let text, _): text.utf8.count
+    case .list(let items): items.reduce(0) { $0 + $1.byteCount }
+    case .mapping(let entries): entries.reduce(0) { $0 + $1.key.utf8.count + $1.value.byteCount }
+    }
+  }
+
   fileprivate var valueCount: Int {
     switch content {
     case .scalar: 1

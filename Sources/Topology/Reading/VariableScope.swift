@@ -1,5 +1,8 @@
 /// What `${NAME}` stands for at one place of a file.
 struct VariableScope {
+  /// Bytes of one text when its names are replaced: variables may hold each other, and grow with every step.
+  static let textLimit = 65_536
+
   private let reporter: Reporter
   /// nil: known, but its own value is wrong, which has been said.
   private var values: [String: String?] = [:]
@@ -67,6 +70,12 @@ struct VariableScope {
       } else if let reference = Self.reference(rest) {
         rest = rest[reference.whole.endIndex...]
         if let value = value(reference.name, at: place) { result += value } else { isWhole = false }
+        guard result.utf8.count <= Self.textLimit else {
+          reporter.error(
+            place, "more than \(Self.textLimit) bytes when its variables are replaced; expected a shorter text")
+          reporter.settle(place)
+          return nil
+        }
       } else {
         result.append("$")
         rest = rest.dropFirst()

@@ -171,6 +171,17 @@ public struct FaultStep: Sendable, Equatable {
   }
 }
 
+/// What a fault may ask for: as a step, on the command line and by the API.
+public enum FaultLimits {
+  /// How long a flapping link stays down, and up. Each turn is two orders to each of its ends.
+  public static let flapMilliseconds: ClosedRange<UInt64> = 10...3_600_000
+  public static let flapTimes = 1...100_000
+  /// 10 s: a packet of a link that is slower than this is lost to every protocol.
+  public static let delayMicroseconds: ClosedRange<UInt32> = 0...10_000_000
+  /// bit/s
+  public static let rate: ClosedRange<UInt64> = 8000...1_000_000_000_000
+}
+
 /// Background load. As a step it runs from there to the end of the test, or for `milliseconds`, and is judged when it
 /// ends; under `always` it runs all the time.
 public struct TrafficStep: Sendable, Equatable {

@@ -40,8 +40,8 @@ extension TestReader {
   }
 
   private func flap(_ value: Tree) -> FaultStep? {
-    let down = milliseconds(value, "down", 1...3_600_000)
-    let up = milliseconds(value, "up", 1...3_600_000)
+    let down = milliseconds(value, "down", FaultLimits.flapMilliseconds)
+    let up = milliseconds(value, "up", FaultLimits.flapMilliseconds)
     guard let link = value["link"].flatMap(link) else { return nil }
     var step = FaultStep(kind: .flap, targets: link.ends)
     step.downMilliseconds = down ?? 1000
