@@ -79,13 +79,22 @@ public struct RateJudge {
 
   private func datagrams() -> RateVerdict {
     for index in readings.indices.reversed() {
-      let waits = way.segments[index].kind != .receiver && readings[index].busy >= Self.queueing
+      let queues = way.segments[index].kind != .receiver
+      if queues, isCrowded(readings[index]) { return shaping(index) }
+      let waits = queues && readings[index].busy >= Self.queueing
       let drops = drops(index, share: Self.datagramLoss)
       // A queue after a policer of the same node, and which of them: the queue only where it is never empty.
       if waits, !drops || readings[index].busy >= Self.saturated { return shaping(index) }
       if drops { return policing(index) }
     }
     return none()
+  }
+
+  /// A queue that others keep full: of a flow with few packets none may be in it for most of the time, but what came
+  /// waited, or was lost among those that waited, and less was lost otherwise.
+  private func isCrowded(_ reading: RateSegment.Reading) -> Bool {
+    reading.overflowed >= Self.fewestLosses && reading.overflowed > reading.policed
+      && reading.overflowedShare >= Self.datagramLoss && reading.wait >= Double(RateSegment.shortestWait)
   }
 
   private func drops(_ index: Int, share: Double) -> Bool {

@@ -51,6 +51,7 @@ extension RateSegment {
     var policedLate = 0
     /// Lost while others waited.
     var overflowed = 0
+    var overflowedShare = 0.0
     /// Units that left in the time.
     var passed = 0
   }
@@ -77,6 +78,7 @@ extension RateSegment {
       }
     }
     reading.policedShare = Double(reading.policed) / Double(max(1, entered))
+    reading.overflowedShare = Double(reading.overflowed) / Double(max(1, entered))
     return reading
   }
 

@@ -19,13 +19,15 @@ extension RateStep {
     var mismatches: [Mismatch] = []
     if minimum.map({ result.mbit < $0 }) ?? false || maximum.map({ result.mbit > $0 }) ?? false {
       mismatches.append(
-        Mismatch("rate", expected: wantedRate(minimum, maximum), found: "\(decimal(result.mbit, places: 2)) Mbit/s"))
+        Mismatch(
+          "rate", expected: wanted(minimum, maximum, places: 2, "Mbit/s"),
+          found: "\(decimal(result.mbit, places: 2)) Mbit/s"))
     }
     if minimum == nil, maximum == nil, result.bytes == 0 {
       mismatches.append(Mismatch("rate", expected: "some payload", found: "none (\(result.because))"))
     }
     guard mismatches.isEmpty else { return .failed(mismatches) }
-    guard limitedBy != nil || delay != nil else { return .held }
+    guard limitedBy != nil || minimumDelay != nil || maximumDelay != nil else { return .held }
     if let reason = result.undecided { return .undecided(reason) }
     guard result.complete else { return .undecided("the capture is not complete") }
     if let limitedBy, limitedBy.rawValue != result.limitedBy?.rawValue {
@@ -34,12 +36,12 @@ extension RateStep {
       mismatches.append(
         Mismatch("limited by", expected: limitedBy.rawValue, found: "\(found)\(place) (\(result.because))"))
     }
-    if let delay {
+    if minimumDelay != nil || maximumDelay != nil {
       guard let measured = result.delay else { return .undecided("no packet was seen at both ends") }
-      if measured.median > delay {
+      if isOutside(measured.median, minimumDelay, maximumDelay) {
         mismatches.append(
           Mismatch(
-            "delay", expected: "a median of at most \(decimal(delay, places: 1)) ms",
+            "delay", expected: "a median of \(wanted(minimumDelay, maximumDelay, places: 1, "ms"))",
             found: "\(decimal(measured.median, places: 1)) ms (99 %: \(decimal(measured.p99, places: 1)) ms)"))
       }
     }

@@ -24,22 +24,23 @@ extension TrafficStep {
             + "\(result.packetsReceived) received)"))
     }
     mismatches += judgeLoss(result)
-    if minimum.map({ result.mbit < $0 }) ?? false || maximum.map({ result.mbit > $0 }) ?? false {
+    if isOutside(result.mbit, minimum, maximum) {
       mismatches.append(
-        Mismatch("rate", expected: wantedRate(minimum, maximum), found: "\(decimal(result.mbit, places: 2)) Mbit/s"))
+        Mismatch("rate", expected: wanted(minimum, maximum, places: 2, "Mbit/s"), found: "\(decimal(result.mbit, places: 2)) Mbit/s"))
     }
-    guard mismatches.isEmpty, let delay else { return mismatches.isEmpty ? .held : .failed(mismatches) }
+    guard mismatches.isEmpty else { return .failed(mismatches) }
+    guard minimumDelay != nil || maximumDelay != nil else { return .held }
     guard let measured = result.delay else { return .undecided("no packet arrived whose delay could be measured") }
-    guard measured.median > delay else { return .held }
+    guard isOutside(measured.median, minimumDelay, maximumDelay) else { return .held }
     return .failed([
       Mismatch(
-        "delay", expected: "a median of at most \(decimal(delay, places: 1)) ms",
+        "delay", expected: "a median of \(wanted(minimumDelay, maximumDelay, places: 1, "ms"))",
         found: "\(decimal(measured.median, places: 1)) ms (99 %: \(decimal(measured.p99, places: 1)) ms)")
     ])
   }
 
   private func judgeLoss(_ result: TrafficResult) -> [Mismatch] {
-    guard maximumLost != nil || maximumLoss != nil || maximumOutage != nil else { return [] }
+    guard maximumLost != nil || minimumLoss != nil || maximumLoss != nil || maximumOutage != nil else { return [] }
     // Where nothing was sent, nothing was lost, and nothing was shown.
     guard result.packetsSent > 0 else { return [Mismatch("packets sent", expected: "some", found: "none")] }
     let found = "\(result.lost) of \(result.packetsSent) (\(decimal(result.lossPercent, places: 2)) %)"
@@ -47,8 +48,8 @@ extension TrafficStep {
     if let maximumLost, result.lost > maximumLost {
       mismatches.append(Mismatch("packets lost", expected: "at most \(maximumLost)", found: found))
     }
-    if let maximumLoss, result.lossPercent > maximumLoss {
-      mismatches.append(Mismatch("loss", expected: "at most \(decimal(maximumLoss, places: 2)) %", found: found))
+    if isOutside(result.lossPercent, minimumLoss, maximumLoss) {
+      mismatches.append(Mismatch("loss", expected: wanted(minimumLoss, maximumLoss, places: 2, "%"), found: found))
     }
     if let maximumOutage, let outage = result.outages.first, outage.ms > maximumOutage {
       mismatches.append(
@@ -60,12 +61,16 @@ extension TrafficStep {
   }
 }
 
+func isOutside(_ value: Double, _ least: Double?, _ most: Double?) -> Bool {
+  least.map { value < $0 } ?? false || most.map { value > $0 } ?? false
+}
+
 /// `9.00 to 10.00 Mbit/s`
-func wantedRate(_ minimum: Double?, _ maximum: Double?) -> String {
+func wanted(_ minimum: Double?, _ maximum: Double?, places: Int, _ unit: String) -> String {
   switch (minimum, maximum) {
-  case (let low?, let high?): "\(decimal(low, places: 2)) to \(decimal(high, places: 2)) Mbit/s"
-  case (let low?, nil): "at least \(decimal(low, places: 2)) Mbit/s"
-  default: "at most \(decimal(maximum ?? 0, places: 2)) Mbit/s"
+  case (let low?, let high?): "\(decimal(low, places: places)) to \(decimal(high, places: places)) \(unit)"
+  case (let low?, nil): "at least \(decimal(low, places: places)) \(unit)"
+  default: "at most \(decimal(maximum ?? 0, places: places)) \(unit)"
   }
 }
 

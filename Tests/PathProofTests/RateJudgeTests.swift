@@ -68,6 +68,19 @@ private struct RateScene {
     #expect(verdict.limit == .shaping && verdict.place == InterfacePlace("r1", "eth1"), "\(verdict.because)")
   }
 
+  @Test("a queue that others keep full, in which packets are for less than half of the time: shaping all the same")
+  func fullOfOthersForAFewPackets() {
+    var scene = RateScene()
+    for unit in 0..<100 {
+      let time = Double(unit) * 22
+      scene.pass(unit, at: time, leaves: unit % 5 == 0 ? time + 48 + Double(unit % 5) / 10 : nil)
+    }
+    scene.pass(100, at: 2400, leaves: 2400.04)  // and then they are gone
+    let verdict = scene.verdict
+    #expect(verdict.limit == .shaping && verdict.place == InterfacePlace("r1", "eth1"), "\(verdict.because)")
+    #expect(verdict.because.contains("found the queue full"), "\(verdict.because)")
+  }
+
   @Test("every second packet gone and none held up: policing, where they came in")
   func policer() {
     var scene = RateScene()

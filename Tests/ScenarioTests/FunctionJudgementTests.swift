@@ -120,17 +120,17 @@ struct RateJudgementTests {
     var result = measured(9.6, .shaping, delay: 1)
     result.complete = false
     #expect(judge(result) { $0.limitedBy = .shaping } == .undecided("the capture is not complete"))
-    #expect(judge(result) { $0.delay = 5 } == .undecided("the capture is not complete"))
+    #expect(judge(result) { $0.maximumDelay = 5 } == .undecided("the capture is not complete"))
   }
 
   @Test func theMedianDelayIsCompared() {
-    #expect(judge(measured(1, delay: 4.9)) { $0.delay = 5 } == .held)
+    #expect(judge(measured(1, delay: 4.9)) { $0.maximumDelay = 5 } == .held)
     #expect(
-      judge(measured(1, delay: 8)) { $0.delay = 5 }
+      judge(measured(1, delay: 8)) { $0.maximumDelay = 5 }
         == .failed([
           Mismatch("delay", expected: "a median of at most 5.0 ms", found: "8.0 ms (99 %: 16.0 ms)")
         ]))
-    #expect(judge(measured(1)) { $0.delay = 5 } == .undecided("no packet was seen at both ends"))
+    #expect(judge(measured(1)) { $0.maximumDelay = 5 } == .undecided("no packet was seen at both ends"))
   }
 
   @Test func nothingReceivedIsNeverAPass() {

@@ -116,6 +116,8 @@ struct TrafficSteps {
     step = TrafficStep(from: "h1", to: "isp1")
     step.maximumLoss = 1
     #expect(subjects(load(lost: 10)).isEmpty && subjects(load(lost: 11)) == ["loss"])
+    step.minimumLoss = 0.5
+    #expect(subjects(load(lost: 4)) == ["loss"] && subjects(load(lost: 5)).isEmpty)
     #expect(subjects(load(sent: 0)) == ["packets sent"])
     step = TrafficStep(from: "h1", to: "isp1")
     step.maximumOutage = 500
@@ -124,8 +126,10 @@ struct TrafficSteps {
     step.minimum = 2
     #expect(subjects(load(mbit: 1.9)) == ["rate"] && subjects(load(mbit: 2)).isEmpty)
     step = TrafficStep(from: "h1", to: "isp1")
-    step.delay = 5
+    step.maximumDelay = 5
     #expect(subjects(load(delay: 5.1)) == ["delay"] && subjects(load(delay: 5)).isEmpty)
+    step.minimumDelay = 4
+    #expect(subjects(load(delay: 3.9)) == ["delay"] && subjects(load(delay: 4)).isEmpty)
     #expect(step.judge(load()) == .undecided("no packet arrived whose delay could be measured"))
   }
 }

@@ -5,7 +5,7 @@ import Testing
 @Suite(.serialized) struct TopologyVerdictTests {
   static let holding = [
     "dual-isp", "asymmetric-return", "inbound-steering", "transit-leak-fixed", "next-hop-self", "private-asn",
-    "failover",
+    "failover", "lossy-wan",
     "peering-lan", "chain-200", "nat-edge", "nat-asymmetric", "qos-shaping-vs-policing", "sdn-path-steering",
     "flowspec-mitigation", "enterprise-edge",
   ]

@@ -205,7 +205,7 @@ private func lab(steps: String, directory: String) throws -> Parsed<ResolvedLab>
   let steps = try #require(parsed.value?.tests.first?.steps, "\(shown(parsed.errors))")
   guard case .rate(let udp) = steps[0].action, case .rate(let tcp) = steps[1].action else { throw Unexpected() }
   #expect(udp.transport == .udp && udp.port == 9 && udp.milliseconds == 1500 && udp.offered == 20_000_000)
-  #expect(udp.dscp == 46 && udp.family == .ipv6 && udp.minimum == 9.5 && udp.maximum == nil && udp.delay == 5)
+  #expect(udp.dscp == 46 && udp.family == .ipv6 && udp.minimum == 9.5 && udp.maximum == nil && udp.maximumDelay == 5)
   #expect(tcp.offered == 1_000_000_000 && tcp.milliseconds == 10_000 && tcp.limitedBy == nil)
   guard case .nat(let untouched) = steps[2].action, case .nat(let plain) = steps[3].action else { throw Unexpected() }
   #expect(untouched.untouched && untouched.translated == nil && untouched.port == 80 && untouched.reachable == nil)

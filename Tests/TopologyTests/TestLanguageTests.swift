@@ -160,7 +160,7 @@ struct LoadAndWholesOfTests {
     #expect(step.transport == .udp && step.port == 5202 && step.packetsPerSecond == 100 && step.payload == 1024)
     #expect(step.milliseconds == 1500 && step.dscp == 46 && step.rate == nil && step.reachable == nil)
     #expect(step.maximumLost == 3 && step.maximumLoss == 0.5 && step.maximumOutage == 0.25)
-    #expect(step.minimum == 1 && step.maximum == 2 && step.delay == 5)
+    #expect(step.minimum == 1 && step.maximum == 2 && step.maximumDelay == 5)
     #expect(beside.transport == .icmp && beside.port == nil && beside.milliseconds == nil && beside.reachable == true)
   }
 

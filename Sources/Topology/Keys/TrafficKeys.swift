@@ -62,21 +62,24 @@ enum TrafficKeys {
     Key("reachable", .scalar(.bool), "the handshake finished, or an answer came back"),
   ]
 
-  private static let mbit = Record(
-    "`mbit`", atLeastOne: ["min", "max"],
-    keys: [Key("min", .scalar(.decimal), "at least"), Key("max", .scalar(.decimal), "at most")])
+  private static let mbit = bounds("mbit", .decimal)
 
-  private static let delay = Record(
-    "`delay`", keys: [Key("max", .scalar(.time), .required, "of the median packet, one way")])
+  private static let delay = bounds("delay", .time)
 
   static let expectTraffic: [Key] = [
     Key("reachable", .scalar(.bool), "something arrives"),
     Key("lost", .record(atMost("lost", .integer(0...Int(UInt32.max)), "packets lost")), "sent and never received"),
-    Key("loss", .record(atMost("loss", .percent, "of the packets")), "the part that is lost"),
+    Key("loss", .record(bounds("loss", .percent)), "the part of the packets that is lost"),
     Key("outage", .record(atMost("outage", .time, "the longest")), "time without a packet"),
     Key("mbit", .record(mbit), "payload received, in Mbit/s"),
-    Key("delay", .record(delay), "how long packets take"),
+    Key("delay", .record(delay), "of the median packet, one way"),
   ]
+
+  private static func bounds(_ noun: String, _ form: ScalarForm) -> Record {
+    Record(
+      "`\(noun)`", atLeastOne: ["min", "max"],
+      keys: [Key("min", .scalar(form), "at least"), Key("max", .scalar(form), "at most")])
+  }
 
   private static func atMost(_ noun: String, _ form: ScalarForm, _ doc: String) -> Record {
     Record("`\(noun)`", keys: [Key("max", .scalar(form), .required, doc)])
@@ -85,7 +88,7 @@ enum TrafficKeys {
   static let expectRate: [Key] = [
     Key("mbit", .record(mbit), "payload received, in Mbit/s"),
     Key("limited-by", .scalar(.word(RateStep.LimitedBy.allCases.map(\.rawValue))), "told apart from the packets"),
-    Key("delay", .record(delay), "how long packets take"),
+    Key("delay", .record(delay), "of the median packet, one way"),
   ]
 }
 

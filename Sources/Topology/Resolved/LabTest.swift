@@ -203,15 +203,17 @@ public struct TrafficStep: Sendable, Equatable {
   public var reachable: Bool?
   /// Packets lost at most.
   public var maximumLost: UInt64?
-  /// Percent lost at most.
+  /// Percent lost.
+  public var minimumLoss: Double?
   public var maximumLoss: Double?
   /// Milliseconds without a packet at most.
   public var maximumOutage: Double?
   /// Mbit/s of payload received.
   public var minimum: Double?
   public var maximum: Double?
-  /// Milliseconds one way that the median packet may take at most.
-  public var delay: Double?
+  /// Milliseconds one way that the median packet takes.
+  public var minimumDelay: Double?
+  public var maximumDelay: Double?
 
   public init(from: String, to: String, transport: TraceStep.Transport = .udp) {
     self.from = from
@@ -283,8 +285,9 @@ public struct RateStep: Sendable, Equatable {
   public var minimum: Double?
   public var maximum: Double?
   public var limitedBy: LimitedBy?
-  /// Milliseconds one way that the median packet may take at most.
-  public var delay: Double?
+  /// Milliseconds one way that the median packet takes.
+  public var minimumDelay: Double?
+  public var maximumDelay: Double?
 
   public init(from: String, to: String, transport: Transport, milliseconds: UInt32) {
     self.from = from
@@ -298,7 +301,8 @@ public struct RateStep: Sendable, Equatable {
     minimum = nil
     maximum = nil
     limitedBy = nil
-    delay = nil
+    minimumDelay = nil
+    maximumDelay = nil
   }
 }
 

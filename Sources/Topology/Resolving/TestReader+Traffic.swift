@@ -59,8 +59,8 @@ extension TestReader {
     step.minimum = expect?["mbit"]?.text("min").flatMap { Double($0) }
     step.maximum = expect?["mbit"]?.text("max").flatMap { Double($0) }
     step.limitedBy = expect?.text("limited-by").flatMap(RateStep.LimitedBy.init(rawValue:))
-    step.delay = expect?["delay"]?.text("max").flatMap(parseTime).map { Double($0) / 1000 }
-    checkOrder(step.minimum, step.maximum, expect)
+    (step.minimumDelay, step.maximumDelay) = delay(expect)
+    checkOrder("mbit", step.minimum, step.maximum, expect)
     return .rate(step)
   }
 
@@ -80,12 +80,14 @@ extension TestReader {
     step.milliseconds = time
     step.reachable = expect == nil ? true : expect?.bool("reachable")
     step.maximumLost = expect?["lost"]?.number("max").map(UInt64.init)
-    step.maximumLoss = expect?["loss"]?.text("max").flatMap(parsePartsPerMillion).map { Double($0) / 10_000 }
+    step.minimumLoss = percent(expect, "min")
+    step.maximumLoss = percent(expect, "max")
     step.maximumOutage = expect?["outage"]?.text("max").flatMap(parseTime).map { Double($0) / 1000 }
     step.minimum = expect?["mbit"]?.text("min").flatMap { Double($0) }
     step.maximum = expect?["mbit"]?.text("max").flatMap { Double($0) }
-    step.delay = expect?["delay"]?.text("max").flatMap(parseTime).map { Double($0) / 1000 }
-    checkOrder(step.minimum, step.maximum, expect)
+    (step.minimumDelay, step.maximumDelay) = delay(expect)
+    checkOrder("mbit", step.minimum, step.maximum, expect)
+    checkOrder("loss", step.minimumLoss, step.maximumLoss, expect)
     return .traffic(step)
   }
 
@@ -104,9 +106,22 @@ extension TestReader {
     }
   }
 
-  private func checkOrder(_ least: Double?, _ most: Double?, _ expect: Tree?) {
-    guard let least, let most, least > most, let mbit = expect?["mbit"] else { return }
-    reporter.error(mbit.place(of: "max"), "max: `\(mbit.text("max") ?? "")` is less than `min`")
+  private func percent(_ expect: Tree?, _ key: String) -> Double? {
+    expect?["loss"]?.text(key).flatMap(parsePartsPerMillion).map { Double($0) / 10_000 }
+  }
+
+  /// Milliseconds.
+  private func delay(_ expect: Tree?) -> (least: Double?, most: Double?) {
+    func bound(_ key: String) -> Double? {
+      expect?["delay"]?.text(key).flatMap(parseTime).map { Double($0) / 1000 }
+    }
+    checkOrder("delay", bound("min"), bound("max"), expect)
+    return (bound("min"), bound("max"))
+  }
+
+  private func checkOrder(_ key: String, _ least: Double?, _ most: Double?, _ expect: Tree?) {
+    guard let least, let most, least > most, let bounds = expect?[key] else { return }
+    reporter.error(bounds.place(of: "max"), "max: `\(bounds.text("max") ?? "")` is less than `min`")
   }
 
   /// A time of whole milliseconds in a range; nil: not written, or reported.
