@@ -14,10 +14,14 @@ public struct RunDirectory: Hashable, Sendable {
   public var machineSocket: String { path + "/machine.sock" }
   public var controllerSocket: String { path + "/controller.sock" }
   public var apiSocket: String { path + "/api.sock" }
+  /// Where the controller answers xDS.
+  public var xdsSocket: String { path + "/xds.sock" }
   public var controllerState: String { path + "/controller.state" }
   public var logs: String { path + "/logs" }
   public func log(_ name: String) -> String { "\(logs)/\(name).log" }
   public func node(_ name: String) -> String { "\(path)/nodes/\(name)" }
+  /// Where a node's own programs find xDS: `/run/netloom/xds.sock` there.
+  public func nodeXDSSocket(_ node: String) -> String { self.node(node) + "/run/netloom/xds.sock" }
   /// Stands once the node's `exec` lines have ended.
   public func setUpMark(_ node: String) -> String { self.node(node) + "/set-up" }
   /// What stood in the node then (`NLBaseline`).

@@ -1027,38 +1027,131 @@ public nonisolated struct NLNextHop: Sendable {
 
 /// What a node does with packets beside looking up routes. Its lists are in order, the first that matches wins. One
 /// version for all of it: it is one nftables transaction, and classes are nothing without the rules that fill them.
-public nonisolated struct NLDataPlane: Sendable {
+public nonisolated struct NLDataPlane: @unchecked Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  public var nat: [NLNATRule] = []
+  public var nat: [NLNATRule] {
+    get {_storage._nat}
+    set {_uniqueStorage()._nat = newValue}
+  }
 
-  public var filter: [NLFilterRule] = []
+  public var filter: [NLFilterRule] {
+    get {_storage._filter}
+    set {_uniqueStorage()._filter = newValue}
+  }
 
   /// one per interface at most
-  public var shapers: [NLShaper] = []
+  public var shapers: [NLShaper] {
+    get {_storage._shapers}
+    set {_uniqueStorage()._shapers = newValue}
+  }
 
   /// per interface in order
-  public var policers: [NLPolicer] = []
+  public var policers: [NLPolicer] {
+    get {_storage._policers}
+    set {_uniqueStorage()._policers = newValue}
+  }
 
-  public var markings: [NLMarking] = []
+  public var markings: [NLMarking] {
+    get {_storage._markings}
+    set {_uniqueStorage()._markings = newValue}
+  }
 
-  public var paths: [NLPolicyRoute] = []
+  public var paths: [NLPolicyRoute] {
+    get {_storage._paths}
+    set {_uniqueStorage()._paths = newValue}
+  }
 
   /// congestion control, conntrack timeouts: dotted name -> value
-  public var sysctls: Dictionary<String,String> = [:]
+  public var sysctls: Dictionary<String,String> {
+    get {_storage._sysctls}
+    set {_uniqueStorage()._sysctls = newValue}
+  }
 
   /// what netloom-machine gave it: to tell drift, never written
-  public var addresses: [NLInterfaceAddresses] = []
+  public var addresses: [NLInterfaceAddresses] {
+    get {_storage._addresses}
+    set {_uniqueStorage()._addresses = newValue}
+  }
 
-  public var zones: [NLZone] = []
+  public var zones: [NLZone] {
+    get {_storage._zones}
+    set {_uniqueStorage()._zones = newValue}
+  }
 
   /// of `sysctls`, where a key of the file says them
-  public var sysctlOrigins: Dictionary<String,NLOrigin> = [:]
+  public var sysctlOrigins: Dictionary<String,NLOrigin> {
+    get {_storage._sysctlOrigins}
+    set {_uniqueStorage()._sysctlOrigins = newValue}
+  }
 
   /// one per interface at most
-  public var impairments: [NLImpairment] = []
+  public var impairments: [NLImpairment] {
+    get {_storage._impairments}
+    set {_uniqueStorage()._impairments = newValue}
+  }
+
+  /// of a pod with a sidecar
+  public var interception: NLInterception {
+    get {_storage._interception ?? NLInterception()}
+    set {_uniqueStorage()._interception = newValue}
+  }
+  /// Returns true if `interception` has been explicitly set.
+  public var hasInterception: Bool {_storage._interception != nil}
+  /// Clears the value of `interception`. Subsequent reads from it will return its default value.
+  public mutating func clearInterception() {_uniqueStorage()._interception = nil}
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _storage = _StorageClass.defaultInstance
+}
+
+/// TCP connections that go through a pod's sidecar. Its own packets carry `mark` and are left alone.
+public nonisolated struct NLInterception: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// what the pod's programs connect to there is handed to `outbound_port`
+  public var services: [NLServiceAddress] = []
+
+  public var outboundPort: UInt32 = 0
+
+  /// what comes from outside for these is handed to `inbound_port`
+  public var ports: [UInt32] = []
+
+  public var inboundPort: UInt32 = 0
+
+  public var mark: UInt32 = 0
+
+  public var origin: NLOrigin {
+    get {_origin ?? NLOrigin()}
+    set {_origin = newValue}
+  }
+  /// Returns true if `origin` has been explicitly set.
+  public var hasOrigin: Bool {self._origin != nil}
+  /// Clears the value of `origin`. Subsequent reads from it will return its default value.
+  public mutating func clearOrigin() {self._origin = nil}
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _origin: NLOrigin? = nil
+}
+
+public nonisolated struct NLServiceAddress: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var address: Data = Data()
+
+  public var port: UInt32 = 0
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -3729,7 +3822,7 @@ public nonisolated struct NLNodePlan: Sendable {
 
   public var name: String = String()
 
-  /// router | host | switch | bird | frr | gobgp | openbgpd
+  /// router | host | pod | switch | bird | frr | gobgp | openbgpd
   public var kind: String = String()
 
   /// go on lo
@@ -3770,6 +3863,9 @@ public nonisolated struct NLNodePlan: Sendable {
   public var labels: Dictionary<String,String> = [:]
 
   public var publish: [NLPublished] = []
+
+  /// of a pod: netloom | envoy | none. With one, `cmd` waits for PodReady
+  public var sidecar: String = String()
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -4055,6 +4151,14 @@ public nonisolated struct NLMachineCommand: Sendable {
     set {command = .setLinkDelay(newValue)}
   }
 
+  public var podReady: NLPodReady {
+    get {
+      if case .podReady(let v)? = command {return v}
+      return NLPodReady()
+    }
+    set {command = .podReady(newValue)}
+  }
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public nonisolated enum OneOf_Command: Equatable, Sendable {
@@ -4066,6 +4170,7 @@ public nonisolated struct NLMachineCommand: Sendable {
     case power(NLNodePower)
     case startAgent(NLStartAgent)
     case setLinkDelay(NLSetLinkDelay)
+    case podReady(NLPodReady)
 
   }
 
@@ -4103,6 +4208,18 @@ public nonisolated struct NLSetLinkDelay: Sendable {
 
   fileprivate var _aToB: NLLinkDelay? = nil
   fileprivate var _bToA: NLLinkDelay? = nil
+}
+
+public nonisolated struct NLPodReady: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var node: String = String()
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
 }
 
 public nonisolated struct NLStartAgent: Sendable {
@@ -6263,7 +6380,154 @@ nonisolated extension NLNextHop: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
 
 nonisolated extension NLDataPlane: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".DataPlane"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}nat\0\u{1}filter\0\u{1}shapers\0\u{1}policers\0\u{1}markings\0\u{1}paths\0\u{1}sysctls\0\u{1}addresses\0\u{1}zones\0\u{3}sysctl_origins\0\u{1}impairments\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}nat\0\u{1}filter\0\u{1}shapers\0\u{1}policers\0\u{1}markings\0\u{1}paths\0\u{1}sysctls\0\u{1}addresses\0\u{1}zones\0\u{3}sysctl_origins\0\u{1}impairments\0\u{1}interception\0")
+
+  fileprivate class _StorageClass {
+    var _nat: [NLNATRule] = []
+    var _filter: [NLFilterRule] = []
+    var _shapers: [NLShaper] = []
+    var _policers: [NLPolicer] = []
+    var _markings: [NLMarking] = []
+    var _paths: [NLPolicyRoute] = []
+    var _sysctls: Dictionary<String,String> = [:]
+    var _addresses: [NLInterfaceAddresses] = []
+    var _zones: [NLZone] = []
+    var _sysctlOrigins: Dictionary<String,NLOrigin> = [:]
+    var _impairments: [NLImpairment] = []
+    var _interception: NLInterception? = nil
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _nat = source._nat
+      _filter = source._filter
+      _shapers = source._shapers
+      _policers = source._policers
+      _markings = source._markings
+      _paths = source._paths
+      _sysctls = source._sysctls
+      _addresses = source._addresses
+      _zones = source._zones
+      _sysctlOrigins = source._sysctlOrigins
+      _impairments = source._impairments
+      _interception = source._interception
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeRepeatedMessageField(value: &_storage._nat) }()
+        case 2: try { try decoder.decodeRepeatedMessageField(value: &_storage._filter) }()
+        case 3: try { try decoder.decodeRepeatedMessageField(value: &_storage._shapers) }()
+        case 4: try { try decoder.decodeRepeatedMessageField(value: &_storage._policers) }()
+        case 5: try { try decoder.decodeRepeatedMessageField(value: &_storage._markings) }()
+        case 6: try { try decoder.decodeRepeatedMessageField(value: &_storage._paths) }()
+        case 7: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: &_storage._sysctls) }()
+        case 8: try { try decoder.decodeRepeatedMessageField(value: &_storage._addresses) }()
+        case 9: try { try decoder.decodeRepeatedMessageField(value: &_storage._zones) }()
+        case 10: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMessageMap<SwiftProtobuf.ProtobufString,NLOrigin>.self, value: &_storage._sysctlOrigins) }()
+        case 11: try { try decoder.decodeRepeatedMessageField(value: &_storage._impairments) }()
+        case 12: try { try decoder.decodeSingularMessageField(value: &_storage._interception) }()
+        default: break
+        }
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every if/case branch local when no optimizations
+      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+      // https://github.com/apple/swift-protobuf/issues/1182
+      if !_storage._nat.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._nat, fieldNumber: 1)
+      }
+      if !_storage._filter.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._filter, fieldNumber: 2)
+      }
+      if !_storage._shapers.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._shapers, fieldNumber: 3)
+      }
+      if !_storage._policers.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._policers, fieldNumber: 4)
+      }
+      if !_storage._markings.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._markings, fieldNumber: 5)
+      }
+      if !_storage._paths.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._paths, fieldNumber: 6)
+      }
+      if !_storage._sysctls.isEmpty {
+        try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: _storage._sysctls, fieldNumber: 7)
+      }
+      if !_storage._addresses.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._addresses, fieldNumber: 8)
+      }
+      if !_storage._zones.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._zones, fieldNumber: 9)
+      }
+      if !_storage._sysctlOrigins.isEmpty {
+        try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMessageMap<SwiftProtobuf.ProtobufString,NLOrigin>.self, value: _storage._sysctlOrigins, fieldNumber: 10)
+      }
+      if !_storage._impairments.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._impairments, fieldNumber: 11)
+      }
+      try { if let v = _storage._interception {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 12)
+      } }()
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: NLDataPlane, rhs: NLDataPlane) -> Bool {
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._nat != rhs_storage._nat {return false}
+        if _storage._filter != rhs_storage._filter {return false}
+        if _storage._shapers != rhs_storage._shapers {return false}
+        if _storage._policers != rhs_storage._policers {return false}
+        if _storage._markings != rhs_storage._markings {return false}
+        if _storage._paths != rhs_storage._paths {return false}
+        if _storage._sysctls != rhs_storage._sysctls {return false}
+        if _storage._addresses != rhs_storage._addresses {return false}
+        if _storage._zones != rhs_storage._zones {return false}
+        if _storage._sysctlOrigins != rhs_storage._sysctlOrigins {return false}
+        if _storage._impairments != rhs_storage._impairments {return false}
+        if _storage._interception != rhs_storage._interception {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension NLInterception: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".Interception"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}services\0\u{3}outbound_port\0\u{1}ports\0\u{3}inbound_port\0\u{1}mark\0\u{1}origin\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -6271,71 +6535,85 @@ nonisolated extension NLDataPlane: SwiftProtobuf.Message, SwiftProtobuf._Message
       // allocates stack space for every case branch when no optimizations are
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
-      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.nat) }()
-      case 2: try { try decoder.decodeRepeatedMessageField(value: &self.filter) }()
-      case 3: try { try decoder.decodeRepeatedMessageField(value: &self.shapers) }()
-      case 4: try { try decoder.decodeRepeatedMessageField(value: &self.policers) }()
-      case 5: try { try decoder.decodeRepeatedMessageField(value: &self.markings) }()
-      case 6: try { try decoder.decodeRepeatedMessageField(value: &self.paths) }()
-      case 7: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: &self.sysctls) }()
-      case 8: try { try decoder.decodeRepeatedMessageField(value: &self.addresses) }()
-      case 9: try { try decoder.decodeRepeatedMessageField(value: &self.zones) }()
-      case 10: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMessageMap<SwiftProtobuf.ProtobufString,NLOrigin>.self, value: &self.sysctlOrigins) }()
-      case 11: try { try decoder.decodeRepeatedMessageField(value: &self.impairments) }()
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.services) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.outboundPort) }()
+      case 3: try { try decoder.decodeRepeatedUInt32Field(value: &self.ports) }()
+      case 4: try { try decoder.decodeSingularUInt32Field(value: &self.inboundPort) }()
+      case 5: try { try decoder.decodeSingularUInt32Field(value: &self.mark) }()
+      case 6: try { try decoder.decodeSingularMessageField(value: &self._origin) }()
       default: break
       }
     }
   }
 
   public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    if !self.nat.isEmpty {
-      try visitor.visitRepeatedMessageField(value: self.nat, fieldNumber: 1)
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.services.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.services, fieldNumber: 1)
     }
-    if !self.filter.isEmpty {
-      try visitor.visitRepeatedMessageField(value: self.filter, fieldNumber: 2)
+    if self.outboundPort != 0 {
+      try visitor.visitSingularUInt32Field(value: self.outboundPort, fieldNumber: 2)
     }
-    if !self.shapers.isEmpty {
-      try visitor.visitRepeatedMessageField(value: self.shapers, fieldNumber: 3)
+    if !self.ports.isEmpty {
+      try visitor.visitPackedUInt32Field(value: self.ports, fieldNumber: 3)
     }
-    if !self.policers.isEmpty {
-      try visitor.visitRepeatedMessageField(value: self.policers, fieldNumber: 4)
+    if self.inboundPort != 0 {
+      try visitor.visitSingularUInt32Field(value: self.inboundPort, fieldNumber: 4)
     }
-    if !self.markings.isEmpty {
-      try visitor.visitRepeatedMessageField(value: self.markings, fieldNumber: 5)
+    if self.mark != 0 {
+      try visitor.visitSingularUInt32Field(value: self.mark, fieldNumber: 5)
     }
-    if !self.paths.isEmpty {
-      try visitor.visitRepeatedMessageField(value: self.paths, fieldNumber: 6)
+    try { if let v = self._origin {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 6)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: NLInterception, rhs: NLInterception) -> Bool {
+    if lhs.services != rhs.services {return false}
+    if lhs.outboundPort != rhs.outboundPort {return false}
+    if lhs.ports != rhs.ports {return false}
+    if lhs.inboundPort != rhs.inboundPort {return false}
+    if lhs.mark != rhs.mark {return false}
+    if lhs._origin != rhs._origin {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension NLServiceAddress: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".ServiceAddress"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}address\0\u{1}port\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.address) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.port) }()
+      default: break
+      }
     }
-    if !self.sysctls.isEmpty {
-      try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: self.sysctls, fieldNumber: 7)
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.address.isEmpty {
+      try visitor.visitSingularBytesField(value: self.address, fieldNumber: 1)
     }
-    if !self.addresses.isEmpty {
-      try visitor.visitRepeatedMessageField(value: self.addresses, fieldNumber: 8)
-    }
-    if !self.zones.isEmpty {
-      try visitor.visitRepeatedMessageField(value: self.zones, fieldNumber: 9)
-    }
-    if !self.sysctlOrigins.isEmpty {
-      try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMessageMap<SwiftProtobuf.ProtobufString,NLOrigin>.self, value: self.sysctlOrigins, fieldNumber: 10)
-    }
-    if !self.impairments.isEmpty {
-      try visitor.visitRepeatedMessageField(value: self.impairments, fieldNumber: 11)
+    if self.port != 0 {
+      try visitor.visitSingularUInt32Field(value: self.port, fieldNumber: 2)
     }
     try unknownFields.traverse(visitor: &visitor)
   }
 
-  public static func ==(lhs: NLDataPlane, rhs: NLDataPlane) -> Bool {
-    if lhs.nat != rhs.nat {return false}
-    if lhs.filter != rhs.filter {return false}
-    if lhs.shapers != rhs.shapers {return false}
-    if lhs.policers != rhs.policers {return false}
-    if lhs.markings != rhs.markings {return false}
-    if lhs.paths != rhs.paths {return false}
-    if lhs.sysctls != rhs.sysctls {return false}
-    if lhs.addresses != rhs.addresses {return false}
-    if lhs.zones != rhs.zones {return false}
-    if lhs.sysctlOrigins != rhs.sysctlOrigins {return false}
-    if lhs.impairments != rhs.impairments {return false}
+  public static func ==(lhs: NLServiceAddress, rhs: NLServiceAddress) -> Bool {
+    if lhs.address != rhs.address {return false}
+    if lhs.port != rhs.port {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -10739,7 +11017,7 @@ nonisolated extension NLKernelNeed: SwiftProtobuf.Message, SwiftProtobuf._Messag
 
 nonisolated extension NLNodePlan: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".NodePlan"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}kind\0\u{1}loopbacks\0\u{1}sysctls\0\u{1}environment\0\u{1}exec\0\u{1}commands\0\u{1}daemon\0\u{1}agent\0\u{1}listener\0\u{1}routes\0\u{1}forwarding\0\u{1}labels\0\u{1}publish\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}kind\0\u{1}loopbacks\0\u{1}sysctls\0\u{1}environment\0\u{1}exec\0\u{1}commands\0\u{1}daemon\0\u{1}agent\0\u{1}listener\0\u{1}routes\0\u{1}forwarding\0\u{1}labels\0\u{1}publish\0\u{1}sidecar\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -10761,6 +11039,7 @@ nonisolated extension NLNodePlan: SwiftProtobuf.Message, SwiftProtobuf._MessageI
       case 12: try { try decoder.decodeSingularBoolField(value: &self.forwarding) }()
       case 13: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: &self.labels) }()
       case 14: try { try decoder.decodeRepeatedMessageField(value: &self.publish) }()
+      case 15: try { try decoder.decodeSingularStringField(value: &self.sidecar) }()
       default: break
       }
     }
@@ -10813,6 +11092,9 @@ nonisolated extension NLNodePlan: SwiftProtobuf.Message, SwiftProtobuf._MessageI
     if !self.publish.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.publish, fieldNumber: 14)
     }
+    if !self.sidecar.isEmpty {
+      try visitor.visitSingularStringField(value: self.sidecar, fieldNumber: 15)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -10831,6 +11113,7 @@ nonisolated extension NLNodePlan: SwiftProtobuf.Message, SwiftProtobuf._MessageI
     if lhs.forwarding != rhs.forwarding {return false}
     if lhs.labels != rhs.labels {return false}
     if lhs.publish != rhs.publish {return false}
+    if lhs.sidecar != rhs.sidecar {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -11246,7 +11529,7 @@ nonisolated extension NLAgentlessLink: SwiftProtobuf.Message, SwiftProtobuf._Mes
 
 nonisolated extension NLMachineCommand: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".MachineCommand"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}link_admin\0\u{1}kill\0\u{3}start_probe\0\u{1}stop\0\u{1}run\0\u{1}power\0\u{3}start_agent\0\u{3}set_link_delay\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}link_admin\0\u{1}kill\0\u{3}start_probe\0\u{1}stop\0\u{1}run\0\u{1}power\0\u{3}start_agent\0\u{3}set_link_delay\0\u{4}\u{2}pod_ready\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -11358,6 +11641,19 @@ nonisolated extension NLMachineCommand: SwiftProtobuf.Message, SwiftProtobuf._Me
           self.command = .setLinkDelay(v)
         }
       }()
+      case 10: try {
+        var v: NLPodReady?
+        var hadOneofValue = false
+        if let current = self.command {
+          hadOneofValue = true
+          if case .podReady(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.command = .podReady(v)
+        }
+      }()
       default: break
       }
     }
@@ -11400,6 +11696,10 @@ nonisolated extension NLMachineCommand: SwiftProtobuf.Message, SwiftProtobuf._Me
     case .setLinkDelay?: try {
       guard case .setLinkDelay(let v)? = self.command else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
+    }()
+    case .podReady?: try {
+      guard case .podReady(let v)? = self.command else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 10)
     }()
     case nil: break
     }
@@ -11452,6 +11752,36 @@ nonisolated extension NLSetLinkDelay: SwiftProtobuf.Message, SwiftProtobuf._Mess
     if lhs.link != rhs.link {return false}
     if lhs._aToB != rhs._aToB {return false}
     if lhs._bToA != rhs._bToA {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension NLPodReady: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".PodReady"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}node\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.node) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.node.isEmpty {
+      try visitor.visitSingularStringField(value: self.node, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: NLPodReady, rhs: NLPodReady) -> Bool {
+    if lhs.node != rhs.node {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -24,7 +24,7 @@ struct CheckSubjects: Sendable {
     var seen: Set<IPPrefix> = []
     var destinations: [Destination] = []
     for prefix in running.flatMap(\.networks) where seen.insert(prefix).inserted {
-      let candidates = running.filter { $0.kind == .host } + running.filter(\.kind.forwards)
+      let candidates = running.filter(\.kind.isHost) + running.filter(\.kind.forwards)
       // An aggregate's own part: what is originated more specifically is looked at as itself.
       let inner = originated.filter { $0.length > prefix.length && prefix.contains($0.address) }
       func isOwn(_ address: IPAddress) -> Bool {
@@ -37,7 +37,7 @@ struct CheckSubjects: Sendable {
       destinations.append(Destination(prefix: prefix, address: address, holder: holder?.0))
     }
     self.destinations = destinations
-    senders = running.filter { $0.kind == .host ? !$0.addresses.isEmpty : $0.isKnownOutside }
+    senders = running.filter { $0.kind.isHost ? !$0.addresses.isEmpty : $0.isKnownOutside }
   }
 
   /// The first address behind the prefix's own and the last but one, or the only one.

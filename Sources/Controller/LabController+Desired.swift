@@ -95,6 +95,7 @@ extension NLDataPlane {
     for index in plane.paths.indices { plane.paths[index].origin.place = "" }
     for index in plane.zones.indices { plane.zones[index].origin.place = "" }
     for index in plane.impairments.indices { plane.impairments[index].origin.place = "" }
+    if plane.hasInterception { plane.interception.origin.place = "" }
     plane.sysctlOrigins = [:]
     return plane
   }

@@ -50,7 +50,7 @@ struct TransitCheck: Sendable {
     var endpoints: [(asn: UInt32, node: String, answers: Bool)] = []
     for number in neighborsFirst(lab) {
       let members = lab.nodes.filter { homes[$0.name] == number }
-      if let host = members.first(where: { $0.kind == .host }) {
+      if let host = members.first(where: \.kind.isHost) {
         endpoints.append((number, host.name, true))
       } else if let known = members.first(where: \.isKnownOutside) {
         endpoints.append((number, known.name, true))
@@ -78,7 +78,7 @@ struct TransitCheck: Sendable {
 
   /// Someone who answers inside the prefix: a host if there is one.
   func holder(of prefix: IPPrefix, in lab: ResolvedLab) -> (node: String, address: IPAddress)? {
-    let hosts = lab.nodes.filter { $0.kind == .host } + lab.nodes.filter(\.kind.forwards)
+    let hosts = lab.nodes.filter(\.kind.isHost) + lab.nodes.filter(\.kind.forwards)
     for node in hosts {
       if let address = node.addresses.first(where: prefix.contains) { return (node.name, address) }
     }

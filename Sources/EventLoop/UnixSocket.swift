@@ -26,9 +26,17 @@ public enum UnixSocket {
   }
 
   /// Connects at once or fails: ENOENT and ECONNREFUSED mean that nobody listens there (yet).
-  public static func connect(_ path: String) throws(SystemError) -> FileDescriptor {
+  /// - Parameter name: what the other end is told of us as our address (getpeername); the file is gone when this returns.
+  public static func connect(_ path: String, as name: String? = nil) throws(SystemError) -> FileDescriptor {
     let socket = try make()
     let raw = socket.rawValue
+    if let name {
+      _ = unlink(name)
+      try systemCall("bind", name) {
+        withAddress(name) { CLinux.bind(raw, __CONST_SOCKADDR_ARG(__sockaddr__: $0), $1) } ?? nameTooLong()
+      }
+    }
+    defer { if let name { _ = unlink(name) } }
     try systemCall("connect", path) {
       withAddress(path) { CLinux.connect(raw, __CONST_SOCKADDR_ARG(__sockaddr__: $0), $1) } ?? nameTooLong()
     }

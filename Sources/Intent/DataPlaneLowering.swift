@@ -43,10 +43,12 @@ extension LabIntent {
       own.addresses = interface.addresses.map(NLPrefix.init)
       return own
     }
-    if !node.loopbacks.isEmpty {
+    if let interception = lab.interception(of: node) { plane.interception = interception }
+    let loopbacks = node.loopbacks + lab.serviceAddresses(of: node)
+    if !loopbacks.isEmpty {
       var loopback = NLInterfaceAddresses()
       loopback.interface = "lo"
-      loopback.addresses = node.loopbacks.map(NLPrefix.init)
+      loopback.addresses = loopbacks.map(NLPrefix.init)
       plane.addresses.append(loopback)
     }
     return plane

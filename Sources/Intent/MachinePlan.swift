@@ -34,7 +34,7 @@ public func machinePlan(of lab: ResolvedLab, in context: PlanContext) -> NLMachi
   // Where the file itself has rules for packets, every node is observed and may be changed from the start.
   let isManaged =
     lab.nodes.contains { !$0.functions.isEmpty } || lab.links.contains { $0.impairment?.needsAgents == true }
-  plan.nodes = lab.nodes.map { nodePlan($0, isManaged: isManaged) }
+  plan.nodes = lab.nodes.map { nodePlan($0, of: lab, isManaged: isManaged) }
   plan.links = lab.links.map(linkPlan)
   plan.needs = lab.nodes.flatMap(kernelNeeds)
   plan.hosts = lab.hosts
@@ -48,11 +48,11 @@ public func machinePlan(of lab: ResolvedLab, in context: PlanContext) -> NLMachi
   return plan
 }
 
-private func nodePlan(_ node: ResolvedNode, isManaged: Bool) -> NLNodePlan {
+private func nodePlan(_ node: ResolvedNode, of lab: ResolvedLab, isManaged: Bool) -> NLNodePlan {
   var plan = NLNodePlan()
   plan.name = node.name
   plan.kind = node.kind.rawValue
-  plan.loopbacks = node.loopbacks.map(NLPrefix.init)
+  plan.loopbacks = (node.loopbacks + lab.serviceAddresses(of: node)).map(NLPrefix.init)
   // Only where equal paths can exist: each write costs as much as half a link.
   let spread = node.kind.forwards && node.interfaces.count > 2 ? spreadByPorts : [:]
   plan.sysctls = everyNode.merging(spread) { $1 }.merging(node.sysctls) { _, written in written }
@@ -66,6 +66,7 @@ private func nodePlan(_ node: ResolvedNode, isManaged: Bool) -> NLNodePlan {
   if !plan.agent { plan.routes = node.routes.map { staticRoute($0, metric: RouteMetric.static.value($0.to.family)) } }
   plan.forwarding = node.kind.forwards
   plan.labels = node.labels
+  plan.sidecar = node.pod?.sidecar.rawValue ?? ""
   plan.publish = node.functions.published.map { port in
     var published = NLPublished()
     published.outer = UInt32(port.outer)
@@ -133,8 +134,9 @@ private func linkEnd(_ end: LinkEnd) -> NLLinkEnd {
 }
 
 extension ResolvedNode {
-  /// netloom-node runs here: it keeps routes and BGP, NAT, filter and QoS. Hosts and switches without the latter need none.
-  public var hasAgent: Bool { kind.forwards || !functions.isEmpty }
+  /// netloom-node runs here: it keeps routes and BGP, NAT, filter and QoS, and a pod's connections to its sidecar. Hosts
+  /// and switches without them need none.
+  public var hasAgent: Bool { kind.forwards || kind == .pod || !functions.isEmpty }
 }
 
 extension NLPrefix {

@@ -19,6 +19,8 @@ enum HostPrograms {
     findings.append(
       finding(
         "tshark", Programs.find("tshark"), "--version", without: "open captures elsewhere, or: apt-get install tshark"))
+    findings.append(
+      finding("envoy", Programs.find("envoy"), "--version", without: "pods with `sidecar: envoy` cannot run"))
     findings += ownPrograms()
     return findings
   }
@@ -42,7 +44,7 @@ enum HostPrograms {
   }
 
   private static func ownPrograms() -> [Finding] {
-    ["netloom-machine", "netloom-controller", "netloom-node", "netloom-probe"].map { name in
+    ["netloom-machine", "netloom-controller", "netloom-node", "netloom-probe", "netloom-sidecar"].map { name in
       let path = try? Programs.own(name)
       return Finding(
         feature: name, available: path != nil, need: .required,

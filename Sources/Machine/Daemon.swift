@@ -72,10 +72,7 @@ struct Daemon {
   }
 
   private func find(_ name: String, _ package: String, in folders: [String]? = nil) throws(BuildError) -> String {
-    let path = lab.plan.environment.last { $0.hasPrefix("PATH=") }?.dropFirst(5) ?? ""
-    let folders =
-      folders ?? (path.split(separator: ":").map(String.init) + ["/usr/sbin", "/usr/bin", "/usr/local/sbin"])
-    for folder in folders where access("\(folder)/\(name)", X_OK) == 0 { return "\(folder)/\(name)" }
+    if let path = lab.find(name, in: folders) { return path }
     throw BuildError("node \(plan.name): \(name) is not installed (Debian: apt-get install \(package))")
   }
 }

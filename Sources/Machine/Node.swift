@@ -31,6 +31,8 @@ final class Node {
   private var pauseOuterPid: Int32 = 0
   /// Off by a fault: its processes have ended and its links are down.
   private(set) var isOn = true
+  /// Its sidecar has served once since the node was started.
+  private var isReady = false
   /// Every line of `exec` has run, or one has failed.
   var execDone: Bool { exec?.isDone ?? plan.exec.isEmpty }
   /// Why the node is not as the plan wants it; the first reason counts.
@@ -103,6 +105,7 @@ final class Node {
     var argv = [lab.program("netloom-node"), "--run", lab.directory.path, "--node", name]
     if !listeners.isEmpty { argv += ["--listen", listeners.map { "\($0)" }.joined(separator: ",")] }
     if starts > 0 { argv.append("--restarted") }
+    if !plan.sidecar.isEmpty { argv.append("--xds") }
     var logged = lab.request(argv, log: name)
     logged.request.environment += plan.environment
     logged.request.network = namespace.fileDescriptor
@@ -111,9 +114,10 @@ final class Node {
     return logged
   }
 
-  /// Daemons at once, `exec`, and after that the servers.
+  /// Daemons and sidecars at once, `exec`, and after that the servers; those of a pod not before its sidecar serves.
   func startUserProcesses() {
     if plan.hasDaemon { startDaemon() }
+    if Sidecar.isProgram(plan.sidecar) { startSidecar() }
     guard !plan.exec.isEmpty else {
       endSetUp()
       return startServers()
@@ -124,6 +128,26 @@ final class Node {
       lab.changed()
     }
     exec?.start()
+  }
+
+  /// The controller says so once; a sidecar that is started again later finds its programs running.
+  func sidecarIsReady() {
+    guard !isReady else { return }
+    isReady = true
+    if execDone, failure == nil { startServers() }
+  }
+
+  private func startSidecar() {
+    do throws(BuildError) {
+      let argv = try Sidecar(plan, lab).argv()
+      let supervisor = Supervisor(lab, node: name, name: "sidecar") { [unowned self] _ in
+        try userRequest(argv, log: "\(name).sidecar")
+      }
+      supervisors.append(supervisor)
+      supervisor.start()
+    } catch {
+      fail(error.description)
+    }
   }
 
   /// What stands now belongs to the node: the agent, or one that is started later, is told by a mark in the run
@@ -140,6 +164,7 @@ final class Node {
   }
 
   private func startServers() {
+    guard isReady || !Sidecar.isProgram(plan.sidecar) else { return }
     for (index, command) in plan.commands.enumerated() {
       let label = "cmd\(index + 1)"
       let supervisor = Supervisor(lab, node: name, name: label) { [unowned self] _ in
@@ -259,7 +284,7 @@ final class Node {
     for supervisor in supervisors { supervisor.release() }
     for pid in Self.processes(in: namespace.inode) { kill(pid, SIGKILL) }
     for path in [lab.directory.setUpMark(name), lab.directory.baseline(name)] { _ = unlink(path) }
-    (agent, supervisors) = (nil, [])
+    (agent, supervisors, isReady) = (nil, [], false)
     failure = nil
     lab.changed()
   }

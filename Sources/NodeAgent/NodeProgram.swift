@@ -18,9 +18,11 @@ public enum NodeProgram {
   struct Arguments: Equatable {
     var mode: Mode
     var listeners: [Int32] = []
+    /// The node is a pod, whose programs ask the controller for xDS.
+    var servesXDS = false
 
     static let usage = """
-      usage: netloom-node --run DIRECTORY --node NAME [--listen FD[,FD]] [--restarted]
+      usage: netloom-node --run DIRECTORY --node NAME [--listen FD[,FD]] [--restarted] [--xds]
              netloom-node --standalone FILE [--listen FD[,FD]] [-- RELOAD COMMAND...]
              netloom-node --publish FD:PORT[,FD:PORT]
              netloom-node --serve FD [--room TEXT]   (TEXT: in whose place agents write their own arguments)
@@ -36,6 +38,7 @@ public enum NodeProgram {
         case "--run", "--node", "--listen", "--standalone", "--serve", "--room", "--publish":
           guard let value = rest.popFirst() else { return nil }
           values[word] = value
+        case "--xds": servesXDS = true
         case "--restarted": break  // the kernel's routes and the run directory say so themselves
         case "--":
           reload = Array(rest)
@@ -125,7 +128,9 @@ public enum NodeProgram {
         loop: loop, controllerSocket: run.controllerSocket, name: node, listeners: arguments.listeners, log: log,
         runDirectory: run)
       agent.start()
-      return Running(stop: { agent.stop(done: $0) }, setUpMayBeOver: { agent.setUpMayBeOver() })
+      let xds = arguments.servesXDS ? try XDSRelay(loop, log, run, node: node) : nil
+      return Running(
+        stop: { done in withExtendedLifetime(xds) { agent.stop(done: done) } }, setUpMayBeOver: { agent.setUpMayBeOver() })
     case .standalone(let file, let reloadCommand):
       let speaker = try Standalone(
         loop: loop, log: log, path: file, reloadCommand: reloadCommand, listeners: arguments.listeners)

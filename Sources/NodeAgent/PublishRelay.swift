@@ -58,7 +58,7 @@ final class PublishRelay {
       if [EAGAIN, EINTR, ECONNABORTED, EPROTO].contains(error.code) { return }
       return pause(port, "\(error)")
     }
-    let connection = RelayedConnection(loop, outer: FileDescriptor(owning: raw), port: port.inner) {
+    let connection = RelayedConnection(loop, outer: FileDescriptor(owning: raw), to: .port(port.inner)) {
       [weak self] connection, failure in
       if let failure { self?.log.error("port \(port.inner): \(failure)") }
       self?.connections[ObjectIdentifier(connection)] = nil

@@ -20,9 +20,16 @@ final class RelayedConnection {
     var isDone: Bool { ended && waiting == 0 && passedEnd }
   }
 
+  enum Target {
+    /// A port of this namespace, wherever it is listened on.
+    case port(UInt16)
+    /// A unix socket, which is told `name` as our address.
+    case socket(path: String, name: String)
+  }
+
   private let loop: EventLoop
   private let outer: Int32
-  private let port: UInt16
+  private let target: Target
   private var inner: Int32 = -1  // -1: between two attempts
   private var candidates: [[UInt8]]
   private var isConnected = false
@@ -33,14 +40,14 @@ final class RelayedConnection {
   private let onEnd: (RelayedConnection, String?) -> Void
 
   init(
-    _ loop: EventLoop, outer: consuming FileDescriptor, port: UInt16,
+    _ loop: EventLoop, outer: consuming FileDescriptor, to target: Target,
     onEnd: @escaping (RelayedConnection, String?) -> Void
   ) {
     self.loop = loop
     self.outer = outer.release()
-    self.port = port
+    self.target = target
     self.onEnd = onEnd
-    candidates = OwnAddresses.all()
+    candidates = if case .port = target { OwnAddresses.all() } else { [] }
   }
 
   func start() {
@@ -49,14 +56,28 @@ final class RelayedConnection {
     } catch {
       return end("\(error)")
     }
-    connectNext()
+    switch target {
+    case .port: connectNext()
+    case .socket(let path, let name): connect(path, name)
+    }
   }
 
   // MARK: To the node
 
+  private func connect(_ path: String, _ name: String) {
+    do throws(SystemError) {
+      inner = try UnixSocket.connect(path, as: name).release()
+      try loop.register(inner, .write) { [weak self] readiness in self?.handle(readiness, isOuter: false) }
+    } catch {
+      end("\(error)")
+    }
+  }
+
   private func connectNext() {
     dropInner()
-    guard let address = candidates.first else { return end("nothing listens on it in the node") }
+    guard case .port(let port) = target, let address = candidates.first else {
+      return end("nothing listens on it in the node")
+    }
     candidates.removeFirst()
     let raw = nl_tcp_socket(Int32(address.count))
     guard raw >= 0 else { return connectNext() }
@@ -88,7 +109,8 @@ final class RelayedConnection {
   private func handle(_ readiness: EventLoop.Readiness, isOuter: Bool) {
     guard inner >= 0, !isOver else { return }
     if !isOuter, !isConnected {
-      guard nl_tcp_error(inner) == 0 else { return connectNext() }
+      // A unix socket is connected at once.
+      if case .port = target, nl_tcp_error(inner) != 0 { return connectNext() }
       isConnected = true
     }
     if readiness.contains(.error) { return reset() }

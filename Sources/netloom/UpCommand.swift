@@ -76,7 +76,7 @@ struct UpCommand: AsyncParsableCommand {
 
   /// Commands that make sense in this lab.
   private func printNextSteps(_ lab: ResolvedLab, _ palette: Palette) {
-    let hosts = lab.nodes.filter { $0.kind == .host }.map(\.name)
+    let hosts = lab.nodes.filter(\.kind.isHost).map(\.name)
     let router = lab.nodes.first { $0.asn != nil }
     var lines: [String] = []
     if hosts.count > 1 { lines.append("netloom trace \(hosts[0]) \(hosts[hosts.count - 1])") }

@@ -64,7 +64,7 @@ struct TheSchema {
     let forms: Set<String> = [
       "a scalar", "a list", "no name", "a name without a value", "a bad lab name", "a node name that is too long",
       "no nodes key", "an unknown key at the top", "an unknown key of a node", "a list where a mapping belongs",
-      "a mapping where a scalar belongs", "a kind that does not exist", "the kind pod", "the kind registry", "image",
+      "a mapping where a scalar belongs", "a kind that does not exist", "the kind registry", "image",
       "mesh",
       "a drift that does not exist", "two words in a nat rule", "a rate without a unit", "a rate with a unit of others",
       "a code point that does not exist", "a published port without the node's",
@@ -77,7 +77,7 @@ struct TheSchema {
       "a time with a wrong unit", "add-path", "rpki", "an empty statement", "a wildcard that is set",
       "a test without steps", "two words in a step", "a check that does not exist", "a partition into one group",
       "lists at the same time within such lists", "a command all the time", "a matrix without values",
-      "a fault without how much",
+      "a fault without how much", "a mesh without services",
       "a time without a unit", "a reason that does not exist",
     ]
     let broken = allBrokenLabs.filter { forms.contains($0.about) }

@@ -42,6 +42,7 @@ struct DataPlaneProgram {
     }
     for marking in message.markings { try book.add(marking, interfaces) }
     for impairment in message.impairments { try book.add(impairment, interfaces) }
+    if message.hasInterception { try book.add(message.interception) }
     for shaper in message.shapers + message.impairments.compactMap(\.shaper) {
       let lowered = try InterfaceShaper(shaper, links: links)
       guard !shapers.contains(where: { $0.link == lowered.link }) else {

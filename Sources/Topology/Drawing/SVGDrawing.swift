@@ -76,7 +76,7 @@ struct SVGDrawing {
     let style =
       switch node.kind {
       case .router: "box"
-      case .host: "box host"
+      case .host, .pod: "box host"
       case .switch: "box switch"
       case .bird, .frr, .gobgp, .openbgpd: "box daemon"
       }

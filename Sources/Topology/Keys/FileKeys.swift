@@ -13,7 +13,7 @@ enum FileKeys {
       Key(
         "drift", .scalar(.word(["repair", "report"])),
         "what becomes of nft and tc objects that others changed; report unless written"),
-      .notYet("mesh", "the service mesh"),
+      Key("mesh", .record(MeshKeys.mesh), "the service mesh: services, and how their pods call each other"),
     ])
 
   /// `{topology: FILE, tests: [...]}`

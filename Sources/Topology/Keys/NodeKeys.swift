@@ -2,25 +2,28 @@
 enum NodeKeys {
   static let kinds = NodeKind.allCases.map(\.rawValue)
 
-  static let node = Record("a node", keys: identity + PacketKeys.keys + processes + later)
-  static let defaults = Record("`defaults`", keys: identity + PacketKeys.keys + processes + later)
+  static let node = Record("a node", keys: identity + PacketKeys.keys + processes + MeshKeys.pod + later)
+  static let defaults = Record("`defaults`", keys: identity + PacketKeys.keys + processes + MeshKeys.pod + later)
 
   /// Kinds a key means something for; a key that is not listed is for all. From `defaults:` a key is taken by the
   /// kinds it is for, written on another kind it is an error.
   static let kindsOfKey: [String: Set<NodeKind>] = [
     "asn": [.router, .bird, .frr, .gobgp, .openbgpd],
     "networks": [.router, .bird, .frr, .gobgp, .openbgpd],
-    "loopback": [.router, .host, .bird, .frr, .gobgp, .openbgpd],
+    "loopback": [.router, .host, .pod, .bird, .frr, .gobgp, .openbgpd],
     "bgp": [.router],
     "route-reflector": [.router],
     "config": [.bird, .frr, .gobgp, .openbgpd],
-    "routes": [.router, .host, .bird, .frr, .gobgp, .openbgpd],
-    "congestion": [.router, .host, .bird, .frr, .gobgp, .openbgpd],
+    "routes": [.router, .host, .pod, .bird, .frr, .gobgp, .openbgpd],
+    "congestion": [.router, .host, .pod, .bird, .frr, .gobgp, .openbgpd],
     "nat": stations,
     "filter": stations,
     "path": stations,
     "flowspec": [.router],
     "publish": stations,
+    "service": [.pod],
+    "version": [.pod],
+    "sidecar": [.pod],
   ]
 
   /// What has addresses of its own.
@@ -39,8 +42,9 @@ enum NodeKeys {
 
   private static let identity: [Key] = [
     Key(
-      "kind", .scalar(.word(kinds, notYet: ["pod", "registry"])),
-      "what the node is: a netloom router, a host, a switch (Linux bridge), or a real daemon"),
+      "kind", .scalar(.word(kinds, notYet: ["registry"])),
+      "a netloom router, a host, a pod (a host with a sidecar), a switch (Linux bridge), or a real daemon"
+    ),
     Key("asn", .scalar(.asn), "its autonomous system; a router without one runs no BGP"),
     Key(
       "networks", .list(.scalar(.prefix), example: "[203.0.113.0/24]"),
@@ -77,10 +81,7 @@ enum NodeKeys {
   ]
 
   private static let later: [Key] = [
-    .notYet("image", "nodes from images"),
-    .notYet("service", "the mesh"),
-    .notYet("version", "the mesh"),
-    .notYet("sidecar", "the mesh"),
+    .notYet("image", "nodes from images")
   ]
 
   private static func congestionName(_ text: String) -> String? {

@@ -22,13 +22,14 @@ public struct ResolvedLab: Sendable, Equatable {
   public var hosts: String
   /// `drift: repair`: what others change in nft and tc is put right at once, not only reported.
   public var repairsDrift: Bool
+  public var mesh: MeshSettings?
 
   private var indexes: [String: Int] = [:]
 
   public init(
     name: String, file: String, baseDirectory: String, ipv4: Bool, ipv6: Bool, nodes: [ResolvedNode],
     links: [ResolvedLink], segments: [Segment], sessions: [ResolvedSession], policies: [Policy], tests: [LabTest],
-    hosts: String, repairsDrift: Bool = false
+    hosts: String, repairsDrift: Bool = false, mesh: MeshSettings? = nil
   ) {
     self.name = name
     self.file = file
@@ -43,6 +44,7 @@ public struct ResolvedLab: Sendable, Equatable {
     self.tests = tests
     self.hosts = hosts
     self.repairsDrift = repairsDrift
+    self.mesh = mesh
     for (index, node) in nodes.enumerated() { indexes[node.name] = index }
   }
 
@@ -51,15 +53,18 @@ public struct ResolvedLab: Sendable, Equatable {
 
 /// What a node is.
 public enum NodeKind: String, Hashable, Sendable, CaseIterable {
-  case router, host, `switch`, bird, frr, gobgp, openbgpd
+  case router, host, pod, `switch`, bird, frr, gobgp, openbgpd
 
   /// A real routing daemon with the user's own configuration.
   public var isDaemon: Bool {
     switch self {
     case .bird, .frr, .gobgp, .openbgpd: true
-    case .router, .host, .switch: false
+    case .router, .host, .pod, .switch: false
     }
   }
+
+  /// Where programs run that send and answer, and nothing passes through.
+  public var isHost: Bool { self == .host || self == .pod }
 
   /// Passes packets between its interfaces by IP.
   public var forwards: Bool { self == .router || isDaemon }
@@ -101,6 +106,8 @@ public struct ResolvedNode: Sendable, Equatable {
   public var permanentNeighbors: Bool
   /// NAT, filter, QoS, paths, FlowSpec, published ports.
   public var functions: PacketFunctions
+  /// Of pods; nil otherwise.
+  public var pod: PodSettings?
 
   /// The first loopback of the family.
   public func loopback(_ family: AddressFamily) -> IPAddress? {

@@ -24,6 +24,8 @@ final class NodeDraft {
   var config: String?
   var routes: [StaticRoute] = []
   var functions = PacketFunctions()
+  /// Of pods.
+  var pod: PodSettings?
   /// Its link ends, in the order of the file; position + 2 is the ifindex.
   var interfaces: [EndID] = []
 

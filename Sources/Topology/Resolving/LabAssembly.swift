@@ -2,7 +2,7 @@ import NetTypes
 
 extension LabResolver {
   /// Drafts → values. Nothing can fail any more.
-  func assemble(name: String, tests: [LabTest]) -> ResolvedLab {
+  func assemble(name: String, mesh: MeshSettings?, tests: [LabTest]) -> ResolvedLab {
     let resolvedLinks = links.indices.map(link)
     let restartTimes = restartTimes()
     let resolvedNodes = nodes.indices.compactMap { index in
@@ -19,8 +19,8 @@ extension LabResolver {
     return ResolvedLab(
       name: name, file: file, baseDirectory: baseDirectory, ipv4: families.contains(.ipv4),
       ipv6: families.contains(.ipv6), nodes: resolvedNodes, links: resolvedLinks, segments: resolvedSegments,
-      sessions: sessions, policies: policies.policies, tests: tests, hosts: hostsText(),
-      repairsDrift: tree.text("drift") == "repair")
+      sessions: sessions, policies: policies.policies, tests: tests, hosts: hostsText(mesh),
+      repairsDrift: tree.text("drift") == "repair", mesh: mesh)
   }
 
   private func link(_ index: Int) -> ResolvedLink {
@@ -64,7 +64,7 @@ extension LabResolver {
       bgp: draft.isNetloomSpeaker ? bgp(index, restartTime) : nil, routes: draft.routes, exec: tree.texts("exec"),
       commands: tree.texts("cmd"), environment: pairs(tree["env"]).map { "\($0.key)=\($0.value)" }.sorted(),
       labels: pairs(tree["labels"]), config: draft.config, permanentNeighbors: isPermanent(draft),
-      functions: draft.functions)
+      functions: draft.functions, pod: draft.pod)
   }
 
   private func pairs(_ tree: Tree?) -> [String: String] {
@@ -99,7 +99,7 @@ extension LabResolver {
   /// /etc/hosts: a router by its loopback, everything else by its first interface, in the order of the file. Of a host
   /// that others reach by one family, because somebody originates its subnet, the other family is left out: names must
   /// lead somewhere.
-  private func hostsText() -> String {
+  private func hostsText(_ mesh: MeshSettings?) -> String {
     let networks = nodes.flatMap(\.networks)
     var text = "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n"
     for node in nodes {
@@ -110,6 +110,9 @@ extension LabResolver {
       }
       let routed = forwards ? [] : addresses.filter { address in networks.contains { $0.contains(address) } }
       for address in routed.isEmpty ? addresses : routed { text += "\(address) \(node.name)\n" }
+    }
+    for service in mesh?.services ?? [] {
+      for address in service.addresses { text += "\(address) \(service.name)\n" }
     }
     return text
   }

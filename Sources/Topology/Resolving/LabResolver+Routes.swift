@@ -12,7 +12,7 @@ extension LabResolver {
         }
       }
     }
-    for index in nodes.indices where nodes[index].kind == .host { addDefaultRoutes(of: index) }
+    for index in nodes.indices where nodes[index].kind?.isHost == true { addDefaultRoutes(of: index) }
   }
 
   private func readRoute(_ item: Tree, of node: Int) -> StaticRoute? {

@@ -7,7 +7,7 @@ import NetTypes
 /// make sense of (a link to an unknown node), and later stages do not complain about what is missing for that reason.
 /// Every stage is linear in the size of the file, but for iBGP, which is as large as the mesh it makes.
 ///
-///   tree ─ nodes ─ links ─ segments ─ addresses ─ policies ─ sessions ─ routes ─ functions ─ tests ─► ResolvedLab
+///   tree ─ nodes ─ links ─ segments ─ addresses ─ mesh ─ policies ─ sessions ─ routes ─ functions ─ tests ─► ResolvedLab
 final class LabResolver {
   let file: String
   let baseDirectory: String
@@ -43,13 +43,14 @@ final class LabResolver {
     checkImpairments()
     joinSegments()
     assignAddresses()
+    let mesh = MeshReader(self).read()
     deriveSessions()
     policies.warnOfUnused()
     readRoutes()
     readFunctions()
     let tests = TestReader(lab: self).read(writtenTests)
     guard !reporter.failed, let name = tree.text("name") else { return nil }
-    return assemble(name: name, tests: tests)
+    return assemble(name: name, mesh: mesh, tests: tests)
   }
 
   private func readFamilies() {

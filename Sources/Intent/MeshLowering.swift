@@ -1,0 +1,53 @@
+internal import ControlProtocol
+internal import FoundationEssentials
+internal import NetTypes
+public import Topology
+
+/// Ports of a pod's sidecar, and the mark of what it sends itself (contract section 7).
+public enum SidecarPorts {
+  /// Its metrics and questions, on 127.0.0.1.
+  public static let administration: UInt16 = 15000
+  public static let outbound: UInt16 = 15001
+  public static let inbound: UInt16 = 15006
+  /// xDS, on 127.0.0.1.
+  public static let discovery: UInt16 = 15010
+  public static let mark: UInt32 = 0x4E4D
+}
+
+extension ResolvedLab {
+  /// The service that a pod belongs to.
+  public func service(of node: ResolvedNode) -> MeshService? {
+    node.pod?.service.flatMap { mesh?.service($0) }
+  }
+
+  /// Addresses of lo beside the node's own: those of its service, where routers lead them here.
+  func serviceAddresses(of node: ResolvedNode) -> [InterfaceAddress] {
+    guard let service = service(of: node), !service.announcedBy.isEmpty else { return [] }
+    return service.addresses.compactMap { InterfaceAddress($0, length: $0.family.bits) }
+  }
+
+  /// nil: nothing of the node's goes through a sidecar.
+  func interception(of node: ResolvedNode) -> NLInterception? {
+    guard let mesh, let pod = node.pod, pod.sidecar != .none else { return nil }
+    var interception = NLInterception()
+    for service in mesh.services {
+      for address in service.addresses {
+        var one = NLServiceAddress()
+        one.address = .init(address.bytes)
+        one.port = UInt32(service.port)
+        interception.services.append(one)
+      }
+    }
+    interception.outboundPort = UInt32(SidecarPorts.outbound)
+    interception.inboundPort = UInt32(SidecarPorts.inbound)
+    interception.mark = SidecarPorts.mark
+    if let service = service(of: node) {
+      // What routers lead here is still addressed to the service.
+      let ports = [service.target] + (service.announcedBy.isEmpty ? [] : [service.port])
+      interception.ports = Set(ports).sorted().map(UInt32.init)
+    }
+    interception.origin.text = "sidecar"
+    interception.origin.place = node.place.description
+    return interception
+  }
+}
