@@ -51,6 +51,7 @@ let package = Package(
     .executable(name: "netloom-controller", targets: ["netloom-controller"]),
     .executable(name: "netloom-node", targets: ["netloom-node"]),
     .executable(name: "netloom-probe", targets: ["netloom-probe"]),
+    .executable(name: "netloom-sidecar", targets: ["netloom-sidecar"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -66,6 +67,8 @@ let package = Package(
     .target(name: "CLinux", linkerSettings: [.linkedLibrary("mnl"), .linkedLibrary("nftnl")]),
     .target(name: "CPcap", linkerSettings: [.linkedLibrary("pcap")]),
     .target(name: "CSQLite", linkerSettings: [.linkedLibrary("sqlite3")]),
+    .target(name: "COpenSSL", linkerSettings: [.linkedLibrary("ssl"), .linkedLibrary("crypto")]),
+    .target(name: "CNGHTTP2", linkerSettings: [.linkedLibrary("nghttp2")]),
     module("NetTypes", settings: hot),
     // Layer 1
     module("BGPWire", ["NetTypes"], settings: hot),
@@ -78,12 +81,17 @@ let package = Package(
       name: "ControlProtocol", dependencies: [protobuf], exclude: ["control.proto"], swiftSettings: strict),
     module("NorthboundAPI"),
     module("ContainerlabImport", ["NetTypes", "Topology", .product(name: "Yams", package: "Yams")]),
+    module("TLS", ["COpenSSL", "CLinux"], settings: hot),
+    module("HTTP1", settings: hot),
+    module("HTTP2", ["CNGHTTP2"], settings: hot),
+    .target(name: "XDS", dependencies: [protobuf], exclude: ["protos"], swiftSettings: strict),
+    module("Mesh", ["NetTypes"]),
     // Layer 2
     module("Relay", ["EventLoop", "CLinux"], settings: hot),
     module("BGPCore", ["NetTypes", "BGPWire"], settings: hot),
     module("FIB", ["NetTypes", "Netlink", "CLinux"], settings: hot),
     module("PathProof", ["NetTypes", "Capture"]),
-    module("Intent", ["NetTypes", "Topology", "ControlProtocol", protobuf]),
+    module("Intent", ["NetTypes", "Topology", "Mesh", "ControlProtocol", protobuf]),
     module("NorthboundClient", ["NorthboundAPI", .product(name: "NIOHTTP1", package: "swift-nio")] + nioCore),
     // Layer 3
     module("BGPSpeaker", ["NetTypes", "BGPWire", "BGPCore", "EventLoop", "CLinux"], settings: hot),
@@ -95,7 +103,14 @@ let package = Package(
       ]),
     module(
       "Controller",
-      ["NetTypes", "Topology", "Intent", "ControlProtocol", "NorthboundAPI", "CSQLite", logging, protobuf] + nioCore),
+      [
+        "NetTypes", "Topology", "Intent", "Mesh", "MeshControl", "TLS", "EventLoop", "ControlProtocol", "NorthboundAPI",
+        "CSQLite", logging, protobuf,
+      ] + nioCore),
+    module(
+      "MeshControl", ["Mesh", "XDS", "TLS", "HTTP2", "EventLoop", "CLinux", "NetTypes", protobuf]),
+    module(
+      "Sidecar", ["NetTypes", "TLS", "HTTP1", "HTTP2", "XDS", "EventLoop", "CLinux", protobuf], settings: hot),
     // Layer 4
     module(
       "NodeAgent",
@@ -132,7 +147,16 @@ let package = Package(
     program("netloom-controller", ["Controller", "Northbound", logging]),
     program("netloom-node", ["NodeAgent"]),
     program("netloom-probe", ["Probe"]),
+    program("netloom-sidecar", ["Sidecar"]),
     // Tests
+    tests("TLSTests", ["TLS", "EventLoop", "CLinux"]),
+    tests("HTTP1Tests", ["HTTP1"]),
+    tests("HTTP2Tests", ["HTTP2", "EventLoop", "CLinux"]),
+    tests("XDSTests", ["XDS", protobuf]),
+    tests(
+      "MeshControlTests",
+      ["MeshControl", "Mesh", "XDS", "TLS", "HTTP2", "EventLoop", "NetTypes", "CLinux", protobuf]),
+    tests("SidecarTests", ["Sidecar", "HTTP1", "TLS", "NetTypes", "CLinux"]),
     tests("NetTypesTests", ["NetTypes"]),
     tests("BGPWireTests", ["BGPWire", "NetTypes"]),
     tests("BGPCoreTests", ["BGPCore", "BGPWire", "NetTypes"]),

@@ -14,6 +14,8 @@ public struct RunDirectory: Hashable, Sendable {
   public var machineSocket: String { path + "/machine.sock" }
   public var controllerSocket: String { path + "/controller.sock" }
   public var apiSocket: String { path + "/api.sock" }
+  /// The root of the mesh's identities, with its key (0600).
+  public var authority: String { path + "/mesh.authority" }
   /// Where the controller answers xDS.
   public var xdsSocket: String { path + "/xds.sock" }
   public var controllerState: String { path + "/controller.state" }

@@ -52,6 +52,7 @@ extension LabController {
       roles[id] = .machine
       machine.connection = id
       connection.send(.welcome(welcome))
+      podsStarted()
     case .probe:
       roles[id] = .probe
       probe = id

@@ -81,6 +81,7 @@ extension LabController {
     lastProof = Convergence(
       converged: true, convergedBy: tracker.convergedBy, afterMs: convergedAfterMs, reasons: [])
     wakeAll(.convergence)
+    measurePathCosts()
     progressed(atOnce: true)
   }
 

@@ -151,6 +151,7 @@ extension LabController {
       // What was seen of it before it was stopped says nothing now.
       machine.ran.remove(node.name)
       downEnds[node.name] = nil
+      podsStarted([node.name])
     }
     judge.awaitedLinks[node.name] = nil
     for interface in node.interfaces where canTell(interface.farNode) {

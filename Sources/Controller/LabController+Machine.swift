@@ -15,6 +15,7 @@ extension LabController {
       _ = noteLinks(links.map(\.link), of: name)
     }
     observeOutage()
+    meshObserved()
     tracker.hint()
     look()
     progressed()

@@ -54,6 +54,10 @@ public actor LabController {
   var pending: [UInt64: PendingRequest] = [:]
   var nextCapture = 0
   var traffic = TrafficBook()
+  /// nil: the topology has no `mesh`.
+  var mesh: MeshPlane?
+  /// Routers are being asked how far everything is.
+  var measuringPaths = false
 
   var state: ControllerState
   var stateSaveScheduled = false
@@ -134,6 +138,7 @@ public actor LabController {
   /// Listens on `controller.sock`; a socket left by a controller that crashed is replaced.
   public func start() async throws {
     computeDesired()
+    try startMesh()
     if adopting {
       events.append(node: "", kind: "process", subject: "controller", text: "restarted, adopting what runs")
       schedule(in: .seconds(1)) { $0.endAdoption() }

@@ -11,6 +11,8 @@ struct ControllerState: Codable, Sendable, Equatable {
   var faults = FaultLedger()
   /// Nodes that run an agent though the topology that stands asks for none: they got one for a change.
   var startedAgents: Set<String> = []
+  /// Weights that `mesh split` has set: by service, then version.
+  var splits: [String: [String: Int]] = [:]
 
   /// A file that is absent or cannot be read is a fresh start: nodes say what they have applied.
   static func load(_ path: String) -> ControllerState? {

@@ -21,6 +21,8 @@ struct Sidecar {
   static func isProgram(_ kind: String) -> Bool { kind == "netloom" || kind == "envoy" }
 
   private static let socket = "/run/netloom/xds.sock"
+  /// Of what a sidecar sends itself: interception leaves it alone.
+  private static let mark = 0x4E4D
 
   func argv() throws(BuildError) -> [String] {
     guard plan.sidecar == "envoy" else {
@@ -43,6 +45,11 @@ struct Sidecar {
     """
     {
       "node": {"id": "\(plan.name)", "cluster": "\(plan.name)"},
+      "cluster_manager": {
+        "upstream_bind_config": {
+          "socket_options": [{"level": \(SOL_SOCKET), "name": \(SO_MARK), "int_value": \(Self.mark), "state": "STATE_PREBIND"}]
+        }
+      },
       "admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 15000}}},
       "dynamic_resources": {
         "ads_config": {

@@ -29,6 +29,7 @@ struct APIRoutes: Sendable {
     addActions(to: router)
     addChanges(to: router)
     addTraffic(to: router)
+    addMesh(to: router)
     addStreams(to: router)
     return router
   }

@@ -58,6 +58,10 @@ public protocol LabAPI: Sendable {
   /// What runs, and what ended lately.
   func traffic() async throws -> [TrafficState]
   /// What crosses the lab, from captures for a time.
+  func mesh() async throws -> MeshStatus
+  /// Answers when every sidecar has acknowledged it, or 10 s later.
+  func splitMesh(_ request: MeshSplitRequest) async throws -> MeshChange
+  func explainMesh(_ request: MeshExplainRequest) async throws -> MeshExplanation
   func flows(_ query: FlowsQuery) async throws -> LiveFlows
 }
 

@@ -64,4 +64,14 @@ extension NorthboundClient {
   public func translation(_ query: NATQuery) async throws -> NATResult {
     try await post("/v1/nat", query, timeout: Self.flowTimeout)
   }
+
+  public func mesh() async throws -> MeshStatus { try await get("/v1/mesh") }
+
+  public func splitMesh(_ request: MeshSplitRequest) async throws -> MeshChange {
+    try await post("/v1/mesh/split", request, timeout: Self.changeTimeout)
+  }
+
+  public func explainMesh(_ request: MeshExplainRequest) async throws -> MeshExplanation {
+    try await post("/v1/mesh/explain", request, timeout: Self.flowTimeout)
+  }
 }

@@ -36,6 +36,7 @@ struct Netloom: ParsableCommand {
           PlanCommand.self, ApplyCommand.self, ConfirmCommand.self, RollbackCommand.self, HistoryCommand.self,
           DriftCommand.self,
         ]),
+      CommandGroup(name: "Service mesh", subcommands: [MeshCommand.self]),
       CommandGroup(name: "Proving", subcommands: [TestCommand.self, CheckCommand.self, FaultCommandLine.self]),
       CommandGroup(
         name: "Files",
@@ -50,5 +51,5 @@ struct Netloom: ParsableCommand {
     } + ["help"]
 
   /// Promised, refused by name until it is there.
-  static let notYet: Set<String> = ["pipeline", "mesh"]
+  static let notYet: Set<String> = ["pipeline"]
 }

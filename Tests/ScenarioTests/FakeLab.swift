@@ -36,6 +36,9 @@ final class FakeLab: LabAPI {
     var started = 0
     var events: [LabEvent] = []
     var flows: LiveFlows?
+    var mesh: MeshStatus?
+    var meshChange: MeshChange?
+    var meshExplanation: MeshExplanation?
     /// Every question fails: the lab is gone.
     var isGone = false
   }
@@ -161,6 +164,13 @@ final class FakeLab: LabAPI {
 
   func traffic() throws -> [TrafficState] { try answer("traffic") { $0.traffic } }
   func flows(_ query: FlowsQuery) throws -> LiveFlows { try answer("flows") { $0.flows } }
+  func mesh() throws -> MeshStatus { try answer("mesh") { $0.mesh } }
+
+  func splitMesh(_ request: MeshSplitRequest) throws -> MeshChange { try answer("split \(request.service)") { $0.meshChange } }
+
+  func explainMesh(_ request: MeshExplainRequest) throws -> MeshExplanation {
+    try answer("explain \(request.from) \(request.to)") { $0.meshExplanation }
+  }
 
   func translation(_ query: NATQuery) throws -> NATResult {
     try answer("translation \(query.node) \(query.from) \(query.to) \(query.proto)") {

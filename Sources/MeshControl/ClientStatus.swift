@@ -1,0 +1,60 @@
+internal import Mesh
+
+/// What one client has been sent and has said to it, for `mesh status`.
+public struct ClientStatus: Sendable, Equatable {
+  public struct TypeStatus: Sendable, Equatable {
+    public var type: ResourceType
+    /// The generation of the model that was sent last; empty: nothing yet.
+    public var sent: String
+    /// The generation that the client took last.
+    public var acknowledged: String
+    /// CLOCK_REALTIME, nanoseconds; 0: never.
+    public var sentAt: UInt64
+    public var acknowledgedAt: UInt64
+    /// Why the client refused what was sent last; nil when it did not.
+    public var refusal: String?
+    /// How often the client has refused something on this stream.
+    public var refusals: Int
+    /// Resources that it holds.
+    public var resources: Int
+  }
+
+  public enum State: Sendable, Equatable {
+    case current
+    /// Something is on its way.
+    case pending
+    /// It keeps what it had: the reasons are in `types`.
+    case refused
+  }
+
+  public var pod: String
+  /// How the client calls itself, e.g. `envoy`, `gRPC C-core`.
+  public var agent: String
+  public var state: State
+  public var types: [TypeStatus]
+}
+
+/// How far a change has come.
+public struct ChangeOutcome: Sendable, Equatable {
+  /// Of the model.
+  public var generation: UInt64
+  /// Clients that have acknowledged all of it.
+  public var current: Int
+  /// Clients that refused part of it, with type and reason; they keep what they had.
+  public var refused: [Refusal]
+  /// Pods whose clients had not answered when the time was over.
+  public var lagging: [String]
+  /// Pods with a sidecar that is not connected.
+  public var absent: [String]
+  /// From the change to the last answer, nanoseconds.
+  public var duration: UInt64
+
+  public struct Refusal: Sendable, Equatable {
+    public var pod: String
+    public var type: ResourceType
+    public var reason: String
+  }
+
+  /// Whether every sidecar of the mesh works with it.
+  public var isLive: Bool { refused.isEmpty && lagging.isEmpty && absent.isEmpty }
+}

@@ -1,0 +1,105 @@
+// A sidecar without a control plane: one listener, one upstream, from the command line. For measurements and for people.
+import EventLoop
+import NetTypes
+
+/// What the command line says.
+struct StaticMode: Equatable {
+  enum Security: Equatable { case none, inbound, outbound }
+
+  var listen: SocketAddress
+  var upstream: [SocketAddress] = []
+  var applicationProtocol = ApplicationProtocol.http
+  var security = Security.none
+  var caPath = ""
+  var certificatePath = ""
+  var keyPath = ""
+  var workers = 1
+  var admin: SocketAddress?
+  var mark: UInt32 = 0
+  var pod = "static"
+  var accessLog = false
+
+  static let usage = """
+    usage: netloom-sidecar --listen IP:PORT --upstream IP:PORT [--upstream IP:PORT ...] [--tcp | --http]
+             [--in-tls | --out-tls] [--ca FILE --cert FILE --key FILE] [--workers N] [--admin IP:PORT]
+             [--mark N] [--pod NAME] [--access-log]
+    """
+
+  struct UsageError: Error, Equatable { let text: String }
+
+  init(_ arguments: [String]) throws(UsageError) {
+    listen = SocketAddress(.v4(IPv4Address(rawValue: 0)), 0)
+    var rest = arguments[...]
+    var haveListen = false
+    while let option = rest.popFirst() {
+      switch option {
+      case "--tcp": applicationProtocol = .tcp
+      case "--http": applicationProtocol = .http
+      case "--in-tls": security = .inbound
+      case "--out-tls": security = .outbound
+      case "--access-log": accessLog = true
+      default:
+        guard let value = rest.popFirst() else { throw UsageError(text: "\(option): a value is missing") }
+        if option == "--listen" { haveListen = true }
+        try take(option, value)
+      }
+    }
+    guard haveListen, !upstream.isEmpty else { throw UsageError(text: "--listen and --upstream are needed") }
+    guard security == .none || ![caPath, certificatePath, keyPath].contains("") else {
+      throw UsageError(text: "TLS needs --ca, --cert and --key")
+    }
+  }
+
+  private mutating func take(_ option: String, _ value: String) throws(UsageError) {
+    func address() throws(UsageError) -> SocketAddress {
+      guard let address = SocketAddress(value) else { throw UsageError(text: "\(option) \(value): not IP:PORT") }
+      return address
+    }
+    switch option {
+    case "--listen": listen = try address()
+    case "--upstream": upstream.append(try address())
+    case "--admin": admin = try address()
+    case "--ca": caPath = value
+    case "--cert": certificatePath = value
+    case "--key": keyPath = value
+    case "--pod": pod = value
+    case "--workers":
+      guard let count = Int(value), (1...64).contains(count) else {
+        throw UsageError(text: "--workers \(value): 1 to 64")
+      }
+      workers = count
+    case "--mark":
+      guard let number = UInt32(value) else { throw UsageError(text: "--mark \(value): a number") }
+      mark = number
+    default: throw UsageError(text: "\(option): unknown")
+    }
+  }
+
+  func configuration() throws(SystemError) -> SidecarConfiguration {
+    var configuration = SidecarConfiguration()
+    configuration.pod = pod
+    configuration.mark = mark
+    configuration.accessLog = accessLog ? .standardOutput : .off
+    if security != .none {
+      configuration.certificates = Certificates(
+        chain: try SmallFile.read(certificatePath), privateKey: try SmallFile.read(keyPath),
+        trustedRoots: try SmallFile.read(caPath))
+    }
+    if security == .inbound {
+      configuration.inbound = [
+        InboundPort(port: listen.port, service: "static", target: upstream[0], applicationProtocol, mutualTLS: .strict)
+      ]
+      configuration.listeners = [Listener(listen, .inbound(port: listen.port))]
+      return configuration
+    }
+    var cluster = Cluster("static", upstream.map { Endpoint($0) })
+    cluster.circuitBreaker = CircuitBreaker(connections: 65536, pending: 65536, requests: 65536)
+    if security == .outbound { cluster.tls = UpstreamTLS() }
+    configuration.clusters = [cluster]
+    configuration.services = [
+      Service("static", applicationProtocol, routes: [RouteRule(backends: [WeightedBackend("static")])])
+    ]
+    configuration.listeners = [Listener(listen, .outbound(service: "static"))]
+    return configuration
+  }
+}

@@ -1,0 +1,174 @@
+// A listening socket of one worker, and what a new connection is for: the kernel's original destination says where a
+// captured one was going, the purpose of the listener otherwise.
+import EventLoop
+import Glibc
+import TLS
+
+/// A client that has connected, and what it wants.
+struct Arrival {
+  let service: ServiceRuntime
+  let client: SocketAddress?
+}
+
+final class Acceptor {
+  private unowned let worker: Worker
+  private let listener: Listener
+  private var descriptor: Int32
+  let local: SocketAddress?
+  private static let perEvent = 64
+
+  init(_ worker: Worker, _ listener: Listener) throws(SystemError) {
+    self.worker = worker
+    self.listener = listener
+    let socket = try TCPSocket.listen(listener.address)
+    let raw = socket.rawValue
+    local = TCPSocket.local(raw)
+    descriptor = -1
+    try worker.loop.register(raw, .read) { [weak self] _ in self?.accept(Acceptor.perEvent) }
+    descriptor = socket.release()
+  }
+
+  func resume() {
+    guard descriptor >= 0 else { return }
+    try? worker.loop.modify(descriptor, .read)
+  }
+
+  /// What has connected before the end is still served.
+  func acceptRest() { accept(4096) }
+
+  func close() {
+    guard descriptor >= 0 else { return }
+    worker.loop.unregister(descriptor)
+    _ = Glibc.close(descriptor)
+    descriptor = -1
+  }
+
+  private func accept(_ most: Int) {
+    for _ in 0..<most {
+      guard worker.mayAccept else {
+        // Level triggering would report what waits again and again; a client that leaves resumes.
+        try? worker.loop.modify(descriptor, [])
+        return
+      }
+      do {
+        guard let (socket, client) = try TCPSocket.accept(descriptor) else { return }
+        take(FileDescriptor(owning: socket), client)
+      } catch {
+        // Without descriptors there is nothing to do but wait: one second, so that the loop does not spin.
+        try? worker.loop.modify(descriptor, [])
+        worker.report("accept: \(error.text)")
+        worker.loop.after(1_000_000_000) { [weak self] in self?.resume() }
+        return
+      }
+    }
+  }
+
+  private func take(_ socket: consuming FileDescriptor, _ client: SocketAddress?) {
+    guard let service = service(for: socket.rawValue) else { return TCPSocket.abort(socket.release()) }
+    let arrival = Arrival(service: service, client: client)
+    switch service.inbound?.port.mutualTLS ?? .off {
+    case .off: serve(socket, arrival, tls: false)
+    case .strict: serve(socket, arrival, tls: true)
+    case .permissive: FirstByte.wait(worker, socket, arrival)
+    }
+  }
+
+  private func service(for socket: Int32) -> ServiceRuntime? {
+    switch listener.purpose {
+    case .outbound(let name): return worker.services[name]
+    case .inbound(let port):
+      return TCPSocket.local(socket).flatMap { worker.inboundService(port: port, destination: $0) }
+    case .outboundCapture, .inboundCapture:
+      // A destination that is this listener itself was not captured: passing it on would come back here.
+      guard let destination = TCPSocket.originalDestination(socket), destination != TCPSocket.local(socket) else {
+        return nil
+      }
+      if listener.purpose == .inboundCapture {
+        return worker.inboundService(port: destination.port, destination: destination)
+          ?? worker.passthrough(to: destination)
+      }
+      return worker.service(for: destination)
+        ?? (worker.configuration.passesUnknown ? worker.passthrough(to: destination) : nil)
+    }
+  }
+
+  private func serve(_ socket: consuming FileDescriptor, _ arrival: Arrival, tls: Bool) {
+    ClientConnection.start(worker, socket, arrival, tls: tls)
+  }
+}
+
+/// Waits for a client's first byte, which tells TLS (a handshake record, RFC 8446 section 5.1) from plain text. Only
+/// where a port takes both.
+final class FirstByte: Drainable {
+  private unowned let worker: Worker
+  private let descriptor: Int32
+  private let arrival: Arrival
+  private var timer: LoopTimer?
+  private var isOver = false
+
+  static func wait(_ worker: Worker, _ socket: consuming FileDescriptor, _ arrival: Arrival) {
+    let waiting = FirstByte(worker, socket.release(), arrival)
+    worker.add(waiting)
+    waiting.start()
+  }
+
+  private init(_ worker: Worker, _ descriptor: Int32, _ arrival: Arrival) {
+    self.worker = worker
+    self.descriptor = descriptor
+    self.arrival = arrival
+  }
+
+  private func start() {
+    timer = worker.loop.after(EventLoop.milliseconds(worker.configuration.limits.head)) { [weak self] in
+      self?.closeNow()
+    }
+    do {
+      try worker.loop.register(descriptor, .read) { [self] _ in look() }
+    } catch {
+      closeNow()
+    }
+  }
+
+  private func look() {
+    let (byte, ended) = TCPSocket.peek(descriptor)
+    if ended { return closeNow() }
+    guard let byte else { return }
+    leave()
+    ClientConnection.start(worker, FileDescriptor(owning: descriptor), arrival, tls: byte == 0x16)
+  }
+
+  private func leave() {
+    isOver = true
+    timer?.cancel()
+    worker.loop.unregister(descriptor)
+    worker.remove(self)
+  }
+
+  func drain() { closeNow() }
+
+  func closeNow() {
+    guard !isOver else { return }
+    leave()
+    _ = Glibc.close(descriptor)
+  }
+}
+
+/// The protocol of a connection's service decides who serves it.
+enum ClientConnection {
+  static func start(_ worker: Worker, _ socket: consuming FileDescriptor, _ arrival: Arrival, tls: Bool) {
+    var makeTLS: ((Int32) throws -> TLSConnection)?
+    if tls {
+      guard let contexts = worker.runtime.contexts else { return TCPSocket.abort(socket.release()) }
+      makeTLS = { descriptor in try TLSConnection(contexts.server, descriptor: descriptor) }
+    }
+    do {
+      let channel = try Channel(worker.loop, worker.flushQueue, socket, isConnecting: false, tls: makeTLS)
+      switch arrival.service.applicationProtocol {
+      case .tcp: TCPRelay(worker, channel, arrival).start()
+      case .http, .http2, .grpc: HTTP1ServerConnection(worker, channel, arrival).start()
+      }
+    } catch {
+      worker.report("client: \(error)")
+    }
+  }
+}

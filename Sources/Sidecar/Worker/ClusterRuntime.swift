@@ -1,0 +1,132 @@
+// A cluster as one worker has it: its endpoints with what is known of them and their idle connections, and the counts
+// that limits are held against. Endpoints outlive a change of configuration when their address stays.
+import EventLoop
+import TLS
+
+final class EndpointRuntime {
+  var configuration: Endpoint
+  var active = 0
+  /// Nanoseconds, smoothed (EWMA, 1/8).
+  private(set) var latency: Double = 0
+  var record = OutlierDetector.Record()
+  var idle: [HTTP1ClientConnection] = []
+  /// The newest ticket of the server, for the next connection.
+  var session: TLSSession?
+  /// No configuration names it any more: what comes back is closed.
+  private(set) var isRetired = false
+
+  init(_ configuration: Endpoint) { self.configuration = configuration }
+
+  func isAvailable(now: UInt64) -> Bool { configuration.isHealthy && record.ejectedUntil <= now }
+
+  func note(latency sample: UInt64) {
+    latency = latency == 0 ? Double(sample) : latency + (Double(sample) - latency) / 8
+  }
+
+  func closeIdle() {
+    let connections = idle
+    idle = []
+    for connection in connections { connection.close() }
+  }
+
+  func retire() {
+    isRetired = true
+    session = nil
+    closeIdle()
+  }
+}
+
+/// What a cluster has under way on a worker; one value over all configurations, since requests end under the one that
+/// they began with.
+final class ClusterCounts {
+  var requests = 0
+  var connections = 0
+  /// Of these, those that do not stand yet.
+  var connecting = 0
+  /// Requests for which there may be no further connection, in order.
+  var waiting = WaitingQueue()
+  var budget = RetryBudget()
+}
+
+/// First in, first out.
+struct WaitingQueue {
+  private var items: [Exchange] = []
+  private var start = 0
+
+  var count: Int { items.count - start }
+
+  mutating func append(_ exchange: Exchange) { items.append(exchange) }
+
+  mutating func popFirst() -> Exchange? {
+    guard start < items.count else { return nil }
+    let item = items[start]
+    start += 1
+    if start == items.count || start > 256 {
+      items.removeSubrange(0..<start)
+      start = 0
+    }
+    return item
+  }
+}
+
+final class ClusterRuntime {
+  let configuration: Cluster
+  let endpoints: [EndpointRuntime]
+  /// Client context for this cluster's certificates and protocol; nil: in the clear.
+  let contexts: TLSContexts?
+  private let balancer: LoadBalancer
+  private let detector: OutlierDetector?
+  /// This worker's share of the limits.
+  let limits: CircuitBreaker
+  let counts: ClusterCounts
+  private var loads: [EndpointLoad] = []
+
+  init(_ configuration: Cluster, contexts: TLSContexts?, workers: Int, keeping old: ClusterRuntime?) {
+    self.configuration = configuration
+    self.contexts = contexts
+    let keeps = old.map { $0.configuration.tls == configuration.tls && $0.contexts === contexts } ?? false
+    var kept: [SocketAddress: EndpointRuntime] = [:]
+    for endpoint in old?.endpoints ?? [] { kept[endpoint.configuration.address] = endpoint }
+    endpoints = configuration.endpoints.map { endpoint in
+      guard keeps, let runtime = kept.removeValue(forKey: endpoint.address) else { return EndpointRuntime(endpoint) }
+      runtime.configuration = endpoint
+      return runtime
+    }
+    for endpoint in kept.values { endpoint.retire() }
+    balancer = LoadBalancer(configuration.balancing, endpoints: configuration.endpoints)
+    detector = configuration.outlierDetection.map(OutlierDetector.init)
+    let breaker = configuration.circuitBreaker
+    func share(_ limit: Int) -> Int { limit == 0 ? 0 : max(1, (limit + workers - 1) / workers) }
+    limits = CircuitBreaker(
+      connections: share(breaker.connections), pending: share(breaker.pending), requests: share(breaker.requests))
+    counts = old?.counts ?? ClusterCounts()
+  }
+
+  func choose(
+    hash: UInt64, excluding excluded: EndpointRuntime?, now: UInt64, _ random: inout some RandomNumberGenerator
+  ) -> EndpointRuntime? {
+    if endpoints.count == 1 { return endpoints[0].isAvailable(now: now) ? endpoints[0] : nil }
+    loads.removeAll(keepingCapacity: true)
+    for endpoint in endpoints {
+      loads.append(
+        EndpointLoad(
+          weight: endpoint.configuration.weight, priority: endpoint.configuration.priority,
+          isAvailable: endpoint.isAvailable(now: now), active: endpoint.active, latency: endpoint.latency))
+    }
+    let index = excluded.flatMap { excluded in endpoints.firstIndex { $0 === excluded } }
+    return balancer.choose(loads, hash: hash, excluding: index, &random).map { endpoints[$0] }
+  }
+
+  /// Takes an attempt's end into account.
+  /// - Returns: whether it ejected the endpoint.
+  func note(_ outcome: OutlierDetector.Outcome, _ endpoint: EndpointRuntime, now: UInt64) -> Bool {
+    guard let detector else { return false }
+    let ejected = endpoints.reduce(0) { $0 + ($1 !== endpoint && $1.record.ejectedUntil > now ? 1 : 0) }
+    let result = detector.note(outcome, &endpoint.record, ejected: ejected, endpoints: endpoints.count, now: now)
+    if result { endpoint.closeIdle() }
+    return result
+  }
+
+  /// The configuration no longer has it.
+  func retire() { for endpoint in endpoints { endpoint.retire() } }
+}

@@ -1,0 +1,230 @@
+// One thread of the sidecar: an event loop, listening sockets of its own (the kernel spreads connections over the
+// workers), clusters with their pools, and counts. Nothing in it is shared; other threads talk to it by `WorkerMailbox`.
+//
+//   Sidecar.apply ─► mailbox ─► adopt: clusters, services, listeners replaced; connections go on with what they hold
+import EventLoop
+import Glibc
+import HTTP1
+import NetTypes
+import Synchronization
+import TLS
+
+/// Work for a worker from any thread.
+final class WorkerMailbox: Sendable {
+  private let work = Mutex<[@Sendable (Worker) -> Void]>([])
+  private let waker = Mutex<Waker?>(nil)
+
+  func open(_ worker: Worker) throws(SystemError) {
+    let made = try worker.loop.waker { [unowned worker] in
+      for item in self.take() { item(worker) }
+    }
+    waker.withLock { $0 = made }
+    made.wake()
+  }
+
+  func send(_ item: @escaping @Sendable (Worker) -> Void) {
+    work.withLock { $0.append(item) }
+    waker.withLock { $0 }?.wake()
+  }
+
+  private func take() -> [@Sendable (Worker) -> Void] {
+    work.withLock { items in
+      defer { items = [] }
+      return items
+    }
+  }
+}
+
+final class Worker {
+  let loop: EventLoop
+  let flushQueue: FlushQueue
+  let index: Int
+  let workers: Int
+  var random: FastRandom
+  private(set) var runtime: RuntimeConfiguration
+  private(set) var clusters: [String: ClusterRuntime] = [:]
+  private var localClusters: [SocketAddress: ClusterRuntime] = [:]
+  private(set) var services: [String: ServiceRuntime] = [:]
+  private var byAddress: [SocketAddress: ServiceRuntime] = [:]
+  private var inbound: [UInt16: InboundRuntime] = [:]
+  private var listeners: [Listener: Acceptor] = [:]
+  private var edges = EdgeTable()
+  private(set) var isDraining = false
+  private var onDrained: (() -> Void)?
+  /// Client connections, by identity; each takes itself out.
+  private var clients: [ObjectIdentifier: any Drainable] = [:]
+  let accessLog: AccessLog
+  /// Says what cannot be answered to anybody.
+  let report: (String) -> Void
+
+  init(_ loop: EventLoop, index: Int, workers: Int, _ runtime: RuntimeConfiguration, report: @escaping (String) -> Void)
+  {
+    self.loop = loop
+    flushQueue = FlushQueue(loop)
+    self.index = index
+    self.workers = workers
+    self.runtime = runtime
+    self.report = report
+    random = FastRandom()
+    accessLog = AccessLog(loop)
+  }
+
+  var configuration: SidecarConfiguration { runtime.source }
+  var edgeSnapshot: [EdgeName: EdgeCounts] { edges.snapshot }
+  var clientCount: Int { clients.count }
+
+  func edge(_ direction: EdgeName.Direction, _ service: String, _ cluster: String) -> Edge {
+    edges.edge(EdgeName(direction: direction, service: service, cluster: cluster))
+  }
+}
+
+/// A client's connection that can be asked to come to its end.
+protocol Drainable: AnyObject {
+  /// Finish what is under way and close then; at once where nothing is.
+  func drain()
+  func closeNow()
+}
+
+// MARK: - Configuration
+
+extension Worker {
+  /// Replaces everything at once. Throws only where a listener cannot be opened; the rest is in force then all the same.
+  func adopt(_ new: RuntimeConfiguration) throws(SystemError) {
+    runtime = new
+    let old = clusters
+    clusters = [:]
+    for cluster in new.source.clusters {
+      clusters[cluster.name] = ClusterRuntime(
+        cluster, contexts: cluster.tls == nil ? nil : new.contexts, workers: workers, keeping: old[cluster.name])
+    }
+    for (name, cluster) in old where clusters[name] == nil { cluster.retire() }
+    var made: [String: ServiceRuntime] = [:]
+    byAddress = [:]
+    for service in new.source.services {
+      let runtime = ServiceRuntime(
+        name: service.name, direction: .outbound, service.applicationProtocol,
+        routes: service.routes.map { RouteRuntime($0, clusters: clusters) })
+      made[service.name] = runtime
+      for address in service.addresses { byAddress[address] = runtime }
+    }
+    services = made
+    let oldInbound = inbound
+    inbound = [:]
+    for port in new.source.inbound {
+      inbound[port.port] = InboundRuntime(port, workers: workers, now: loop.now, keeping: oldInbound[port.port])
+    }
+    try openListeners(new.source.listeners)
+  }
+
+  private func openListeners(_ wanted: [Listener]) throws(SystemError) {
+    for listener in listeners.keys where !wanted.contains(listener) { listeners.removeValue(forKey: listener)?.close() }
+    guard !isDraining else { return }
+    for listener in wanted where listeners[listener] == nil {
+      listeners[listener] = try Acceptor(self, listener)
+    }
+  }
+
+  func localAddress(_ listener: Listener) -> SocketAddress? { listeners[listener]?.local }
+
+  /// Where a captured connection leads; nil where nothing is known of it.
+  func service(for destination: SocketAddress) -> ServiceRuntime? { byAddress[destination] }
+
+  func inboundService(port: UInt16, destination: SocketAddress) -> ServiceRuntime? {
+    guard let runtime = inbound[port] else { return nil }
+    let target = runtime.port.target ?? destination
+    let name = runtime.port.service.isEmpty ? "port-\(port)" : runtime.port.service
+    return ServiceRuntime(
+      name: name, direction: .inbound, runtime.port.applicationProtocol,
+      routes: [RouteRuntime(to: localCluster(target))], inbound: runtime)
+  }
+
+  /// A connection to an address that is no service's, passed on as it came.
+  func passthrough(to destination: SocketAddress) -> ServiceRuntime {
+    let cluster = ClusterRuntime(
+      Cluster("passthrough", [Endpoint(destination)]), contexts: nil, workers: workers, keeping: nil)
+    return ServiceRuntime(name: "passthrough", direction: .outbound, .tcp, routes: [RouteRuntime(to: cluster)])
+  }
+
+  /// The application's own port. There are as many as a pod has addresses and ports.
+  private func localCluster(_ target: SocketAddress) -> ClusterRuntime {
+    if let cluster = localClusters[target] { return cluster }
+    var configuration = Cluster("local", [Endpoint(target)])
+    configuration.circuitBreaker = CircuitBreaker(connections: 16384, pending: 16384, requests: 65536)
+    let cluster = ClusterRuntime(configuration, contexts: nil, workers: workers, keeping: nil)
+    if localClusters.count < 1024 { localClusters[target] = cluster }
+    return cluster
+  }
+}
+
+// MARK: - Clients
+
+extension Worker {
+  var mayAccept: Bool { clients.count < configuration.limits.connections }
+
+  func add(_ client: some Drainable) { clients[ObjectIdentifier(client)] = client }
+
+  func remove(_ client: some Drainable) {
+    guard clients.removeValue(forKey: ObjectIdentifier(client)) != nil else { return }
+    if clients.count + 1 == configuration.limits.connections { for acceptor in listeners.values { acceptor.resume() } }
+    if isDraining, clients.isEmpty { finishDrain() }
+  }
+
+  /// Takes no more connections, lets requests under way end, then calls back.
+  func drain(_ done: @escaping () -> Void) {
+    isDraining = true
+    onDrained = done
+    for acceptor in listeners.values { acceptor.acceptRest() }
+    for acceptor in listeners.values { acceptor.close() }
+    listeners = [:]
+    for client in Array(clients.values) { client.drain() }
+    if clients.isEmpty { return finishDrain() }
+    loop.after(EventLoop.milliseconds(configuration.limits.drain)) { [weak self] in
+      for client in Array((self?.clients ?? [:]).values) { client.closeNow() }
+      self?.finishDrain()
+    }
+  }
+
+  private func finishDrain() {
+    onDrained?()
+    onDrained = nil
+  }
+
+  /// A connection to an endpoint, under way.
+  func connect(
+    _ cluster: ClusterRuntime, _ endpoint: EndpointRuntime, _ name: MeshProtocol, owner: any ChannelOwner
+  ) throws -> Channel {
+    let socket = try TCPSocket.connect(endpoint.configuration.address, mark: configuration.mark)
+    guard let contexts = cluster.contexts, let tls = cluster.configuration.tls else {
+      return try makeChannel(socket, owner: owner, tls: nil)
+    }
+    var authorize: (@Sendable (SPIFFEID) -> Bool)?
+    if let identities = tls.identities { authorize = { identities.contains($0.description) } }
+    let makeTLS: (Int32) throws -> TLSConnection = { descriptor in
+      let connection = try TLSConnection(
+        contexts.client(name), descriptor: descriptor, serverName: tls.serverName, resuming: endpoint.session,
+        authorize: authorize)
+      connection.newSession = { [weak endpoint] in endpoint?.session = $0 }
+      return connection
+    }
+    return try makeChannel(socket, owner: owner, tls: makeTLS)
+  }
+
+  private func makeChannel(
+    _ socket: consuming FileDescriptor, owner: any ChannelOwner,
+    tls: ((Int32) throws -> TLSConnection)?
+  ) throws -> Channel {
+    let channel = try Channel(loop, flushQueue, socket, isConnecting: true, tls: tls)
+    channel.owner = owner
+    return channel
+  }
+}
+
+extension Worker {
+  /// After the loop has ended.
+  func closeEverything() {
+    for acceptor in listeners.values { acceptor.close() }
+    listeners = [:]
+    for client in Array(clients.values) { client.closeNow() }
+    for cluster in clusters.values { cluster.retire() }
+  }
+}

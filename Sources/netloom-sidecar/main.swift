@@ -1,0 +1,4 @@
+import Glibc
+import Sidecar
+
+exit(SidecarProgram.main(CommandLine.arguments))
