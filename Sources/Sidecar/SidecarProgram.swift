@@ -8,10 +8,11 @@ public enum SidecarProgram {
   /// Runs to the end.
   /// - Returns: the exit status: 0 after a drain, 2 for a bad command line, 1 for everything else.
   public static func main(_ arguments: [String]) -> Int32 {
+    let options = Array(arguments.dropFirst())
     do throws(StaticMode.UsageError) {
-      return run(try StaticMode(Array(arguments.dropFirst())))
+      return options.contains("--xds") ? run(try DiscoveryMode(options)) : run(try StaticMode(options))
     } catch {
-      say("\(error.text)\n\(StaticMode.usage)")
+      say("\(error.text)\n\(DiscoveryMode.usage)\n\(StaticMode.usage)")
       return 2
     }
   }
@@ -44,7 +45,7 @@ public enum SidecarProgram {
   }
 
   /// One line on descriptor 3, where whoever started this program has given it one.
-  private static func announceReady() {
+  static func announceReady() {
     guard nl_get_flags(3) >= 0 else { return }
     var status = stat()
     guard fstat(3, &status) == 0, [S_IFIFO, S_IFSOCK].contains(status.st_mode & S_IFMT) else { return }
@@ -52,14 +53,14 @@ public enum SidecarProgram {
     _ = Glibc.close(3)
   }
 
-  private static func raiseDescriptorLimit() {
+  static func raiseDescriptorLimit() {
     var limit = rlimit()
     guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
     limit.rlim_cur = limit.rlim_max
     _ = setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
   }
 
-  @Sendable private static func say(_ text: String) {
+  @Sendable static func say(_ text: String) {
     let bytes = Array("netloom-sidecar: \(text)\n".utf8)
     _ = Glibc.write(2, bytes, bytes.count)
   }

@@ -1,0 +1,66 @@
+import CLinux
+import EventLoop
+import Glibc
+import NetTypes
+
+/// What the command line says of a sidecar that follows a control plane.
+struct DiscoveryMode: Equatable {
+  /// The pod's name.
+  var node = ""
+  /// Path of the control plane's unix socket.
+  var socket = ""
+  var workers = 1
+  var admin = SocketAddress(.v4(IPv4Address(rawValue: 0x7F00_0001)), 15000)
+  var accessLog = false
+
+  static let usage =
+    "usage: netloom-sidecar --node POD --xds PATH [--workers N] [--admin IP:PORT] [--access-log]"
+
+  init(_ arguments: [String]) throws(StaticMode.UsageError) {
+    var rest = arguments[...]
+    while let option = rest.popFirst() {
+      if option == "--access-log" {
+        accessLog = true
+        continue
+      }
+      guard let value = rest.popFirst() else { throw StaticMode.UsageError(text: "\(option): a value is missing") }
+      switch option {
+      case "--node": node = value
+      case "--xds": socket = value.hasPrefix("unix:") ? String(value.dropFirst(5)) : value
+      case "--workers":
+        guard let count = Int(value), (1...64).contains(count) else {
+          throw StaticMode.UsageError(text: "--workers \(value): 1 to 64")
+        }
+        workers = count
+      case "--admin":
+        guard let address = SocketAddress(value) else {
+          throw StaticMode.UsageError(text: "--admin \(value): not IP:PORT")
+        }
+        admin = address
+      default: throw StaticMode.UsageError(text: "\(option): unknown")
+      }
+    }
+    guard !node.isEmpty, !socket.isEmpty else { throw StaticMode.UsageError(text: "--node and --xds are needed") }
+  }
+
+  /// What the control plane has no say in.
+  func base(mark: UInt32) -> SidecarConfiguration {
+    var base = SidecarConfiguration()
+    base.pod = node
+    base.mark = mark
+    base.accessLog = accessLog ? .standardOutput : .off
+    return base
+  }
+
+  /// SO_MARK of the sidecar's own connections, by which interception leaves them alone.
+  private static let mark: UInt32 = 0x4E4D
+
+  /// The mark, or 0 where this process may not set one (CAP_NET_ADMIN).
+  static func availableMark() -> UInt32 {
+    let socket = nl_tcp_socket(4)
+    guard socket >= 0 else { return 0 }
+    defer { _ = Glibc.close(socket) }
+    var value = mark
+    return setsockopt(socket, SOL_SOCKET, SO_MARK, &value, socklen_t(MemoryLayout<UInt32>.size)) == 0 ? mark : 0
+  }
+}
