@@ -102,11 +102,14 @@ public struct MeshService: Sendable, Equatable {
   public var targetPort: UInt16
   public var `protocol`: ServiceProtocol
   public var policy: ServicePolicy
+  /// Routers lead its addresses to its pods, so connections come for `port` too.
+  public var isAnnounced: Bool
 
   public init(
     name: String, addresses: [IPAddress], port: UInt16, targetPort: UInt16, protocol: ServiceProtocol = .tcp,
-    policy: ServicePolicy = ServicePolicy()
+    policy: ServicePolicy = ServicePolicy(), isAnnounced: Bool = false
   ) {
+    self.isAnnounced = isAnnounced
     self.name = name
     self.addresses = addresses
     self.port = port

@@ -91,11 +91,16 @@ struct AggregatedStream {
       let wanted = wanted(type, snapshot)
       guard needsPush(type, subscription, wanted) else { continue }
       // Secrets are referred to by name and wait for nothing.
-      if isHeldBack, !subscription.isAwaited, type != .secret { continue }
+      if isHeldBack, !isAwaited(type), type != .secret { continue }
       result.append(push(type, wanted, snapshot, now))
       isHeldBack = true
     }
     return result
+  }
+
+  /// Whether the client waits for an answer: because it asked, or because it warms a cluster that it was just sent.
+  private func isAwaited(_ type: ResourceType) -> Bool {
+    subscriptions[type].map { $0.isAwaited || !$0.renewed.isEmpty } ?? false
   }
 
   private func needsPush(_ type: ResourceType, _ subscription: Subscription, _ wanted: [String: Resource]) -> Bool {
@@ -109,7 +114,8 @@ struct AggregatedStream {
     var subscription = subscriptions[type] ?? Subscription([], isWildcard: false)
     let content = type.absenceMeansRemoval ? wanted : subscription.difference(to: wanted)
     if type == .cluster {
-      // Envoy warms a cluster that has changed and waits for its endpoints, which have not: they are sent again.
+      // Envoy warms a cluster that has changed and waits for its endpoints, which have not, before it acknowledges the
+      // cluster or uses it: they are sent again, right behind it.
       let changed = content.filter { subscription.sent[$0.key].map { $0.revision != content[$0.name]?.revision } ?? false }
       subscriptions[.endpoints]?.renew(Set(changed.keys))
     }

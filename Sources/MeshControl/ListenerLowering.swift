@@ -31,12 +31,17 @@ extension Lowering {
     listener.listenerFilters = [Self.originalDestination]
     if let service {
       let protected = model.mutualTLS == .off ? nil : downstreamTLS(service)
-      if let protected {
-        listener.filterChains.append(
-          inboundChain(service, protected, carriedBy: model.mutualTLS == .permissive ? "tls" : nil))
-      }
-      if model.mutualTLS != .strict {
-        listener.filterChains.append(inboundChain(service, nil, carriedBy: protected == nil ? nil : "raw_buffer"))
+      // What routers lead here is still addressed to the service's own port.
+      let ports = [service.targetPort] + (service.isAnnounced && service.port != service.targetPort ? [service.port] : [])
+      for port in ports {
+        if let protected {
+          listener.filterChains.append(
+            inboundChain(service, port, protected, carriedBy: model.mutualTLS == .permissive ? "tls" : nil))
+        }
+        if model.mutualTLS != .strict {
+          listener.filterChains.append(
+            inboundChain(service, port, nil, carriedBy: protected == nil ? nil : "raw_buffer"))
+        }
       }
       if model.mutualTLS == .permissive { listener.listenerFilters.append(Self.tlsInspector) }
     }
@@ -66,12 +71,13 @@ extension Lowering {
 
   // MARK: Chains
 
-  private func inboundChain(_ service: MeshService, _ tls: EnvoyTransportSocket?, carriedBy transport: String?)
-    -> EnvoyFilterChain
-  {
+  private func inboundChain(
+    _ service: MeshService, _ port: UInt16, _ tls: EnvoyTransportSocket?, carriedBy transport: String?
+  ) -> EnvoyFilterChain {
     var chain = EnvoyFilterChain()
-    chain.name = tls == nil ? "\(service.name), plain" : service.name
-    chain.filterChainMatch.destinationPort = Google_Protobuf_UInt32Value(UInt32(service.targetPort))
+    let name = port == service.targetPort ? service.name : "\(service.name):\(port)"
+    chain.name = tls == nil ? "\(name), plain" : name
+    chain.filterChainMatch.destinationPort = Google_Protobuf_UInt32Value(UInt32(port))
     if let transport { chain.filterChainMatch.transportProtocol = transport }
     if let tls { chain.transportSocket = tls }
     let cluster = Name.inboundCluster(service.targetPort)

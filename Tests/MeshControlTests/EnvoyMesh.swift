@@ -2,11 +2,10 @@
 /// have a version. A Python program makes them, does what it is told line by line, and takes everything away at the end.
 enum EnvoyMesh {
   static let program = #"""
-    import collections, ctypes, json, os, signal, subprocess, sys
+    import collections, json, os, signal, subprocess, sys
 
-    # When the test dies, this does too, in order.
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1))
-    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+    # A test runner blocks signals, and what it starts inherits that.
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
     world = json.loads(sys.argv[1])
     prefix = f"nlx{os.getpid() % 100000}"
     children, spaces = [], []
@@ -65,7 +64,7 @@ enum EnvoyMesh {
             children.append(origin)
             origin.stdout.readline()
         envoy = subprocess.Popen(["ip", "netns", "exec", space, world["envoy"], "-c", pod["bootstrap"], "--concurrency",
-                                  "1", "--use-dynamic-base-id", "-l", "info", "--component-log-level", "upstream:debug,config:debug"],
+                                  "1", "--use-dynamic-base-id", "-l", "info"],
                                  stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
         children.append(envoy)
         return envoy
@@ -106,7 +105,7 @@ enum EnvoyMesh {
         for envoy in [make(pod) for pod in world["pods"]]:
             ready(envoy)
             # What it says from here on is thrown away, lest a full pipe stop it.
-            subprocess.Popen(["cat"], stdin=envoy.stderr, stdout=open("/tmp/mesh/x/envoy.log", "a"))
+            subprocess.Popen(["cat"], stdin=envoy.stderr, stdout=subprocess.DEVNULL)
         print("ready", flush=True)
         for line in sys.stdin:
             words = line.split()
@@ -118,7 +117,7 @@ enum EnvoyMesh {
                 print(run("ip", "netns", "exec", prefix + words[1], sys.executable, "-c", PLAIN, words[2]).strip(), flush=True)
     finally:
         for child in reversed(children):
-            child.terminate()
+            child.kill()
             child.wait()
         for space in spaces:
             subprocess.run(["ip", "netns", "del", space])
