@@ -20,6 +20,7 @@ public struct MarkdownSummary: Sendable {
       for file in files { lines += rows(file) }
       lines.append("")
     }
+    for file in files where !file.impairments.isEmpty { lines += impairments(file) }
     var left = limit
     var omitted = 0
     for file in files {
@@ -44,6 +45,17 @@ public struct MarkdownSummary: Sendable {
         return "| \(Self.mark(test.verdict)) | \(lab) | \(Self.escaped(test.name)) | \(duration(test.seconds)) "
           + "| \(Self.escaped(showed)) |"
       }
+  }
+
+  private func impairments(_ file: FileReport) -> [String] {
+    [
+      "**\(Self.escaped(file.lab)): impairments: asked, achieved**", "", "| From | To | Asked | Achieved |",
+      "| --- | --- | --- | --- |",
+    ]
+      + file.impairments.map { direction in
+        let cells = [direction.from, direction.to, direction.detail.asked, direction.detail.achieved.text]
+        return "| " + cells.map(Self.escaped).joined(separator: " | ") + " |"
+      } + [""]
   }
 
   private func details(_ test: TestReport, _ lab: String) -> String {

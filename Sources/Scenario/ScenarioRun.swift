@@ -137,7 +137,7 @@ public struct ScenarioRun: Sendable {
       result = .failure(error)
     }
     let problem = try takeDown(lab, interrupted: Task.isCancelled)
-    return FileReport(
+    var report = FileReport(
       file: file, lab: topology.name, runningAs: lab.name, tests: try result.get(),
       seconds: (ContinuousClock.now - start).seconds, problem: problem.map { (3, $0.message) })
   }
@@ -177,10 +177,13 @@ public struct ScenarioRun: Sendable {
   }
 
   /// Brings the lab up under its name, or under one of its own where that is taken. A lab that does not converge is
+    let impairments = await runner.impairments()
   /// tested as it is (a test may be about a session that must not come up), and a warning says so.
   private func bringUp(_ topology: ResolvedLab) async throws -> (Lab, settled: Bool) {
     var topology = topology
     if root.lab(named: topology.name)?.state == .running { topology.name = ownName(topology.name) }
+    report.impairments = impairments
+    return report
     let start = LabStart(
       topology: topology, replace: false, timeout: .seconds(60), environment: options.environment)
     do {

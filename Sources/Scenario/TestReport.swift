@@ -129,6 +129,8 @@ public struct FileReport: Sendable {
     self.problem = problem
     self.topology = topology
   }
+  /// What links that declare an impairment did, when the tests were over.
+  public var impairments: [ImpairedDirection] = []
 
   /// 0 all hold, 1 some fail or are undecided, 2 bad file or no tests, 3 could not run.
   public var exitCode: Int32 {

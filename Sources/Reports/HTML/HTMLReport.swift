@@ -105,10 +105,28 @@ public struct HTMLReport: Sendable {
       \(drawing)
       \(tests.joined())
       </section>
+      \(impairments(file))
       """
   }
 
   private func test(_ test: TestReport, number: Int, _ identifier: String) -> Markup {
+  private func impairments(_ file: FileReport) -> Markup? {
+    guard !file.impairments.isEmpty else { return nil }
+    let rows = file.impairments.map { direction -> Markup in
+      let achieved = direction.detail.achieved
+      return """
+        <tr><td>\(direction.from)</td><td>\(direction.to)</td><td>\(direction.detail.asked)</td>\
+        <td>\(achieved.text)</td></tr>
+        """
+    }
+    return """
+      <h3>Impairments: asked, achieved</h3>
+      <div class="scroll"><table class="impairments"><thead><tr><th scope="col">from</th><th scope="col">to</th>\
+      <th scope="col">asked</th><th scope="col">achieved until the end of the tests</th></tr></thead>
+      <tbody>\(rows.joined())</tbody></table></div>
+      """
+  }
+
     let evidence = test.evidence.map { folder -> Markup in
       #"<p class="evidence">evidence: <a href="\#(link(folder))">\#(folder)</a></p>"#
     }
