@@ -24,7 +24,7 @@ public struct MarkdownSummary: Sendable {
     var left = limit
     var omitted = 0
     for file in files {
-      for test in file.tests where test.verdict != .passed || !test.warnings.isEmpty {
+      for test in file.tests where ![.passed, .notRun].contains(test.verdict) || !test.warnings.isEmpty {
         let text = details(test, file.lab)
         left -= text.utf8.count
         if left >= 0 { lines.append(text) } else { omitted += 1 }
@@ -72,6 +72,7 @@ public struct MarkdownSummary: Sendable {
     case .failed: "❌ failed"
     case .undecided: "❔ undecided"
     case .error: "⚠️ could not run"
+    case .notRun: "⏭️ not run"
     }
   }
 

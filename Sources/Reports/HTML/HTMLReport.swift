@@ -89,6 +89,7 @@ public struct HTMLReport: Sendable {
       case .failed: "failed"
       case .undecided: "undecided"
       case .error: "could not run"
+      case .notRun: "not run"
       }
     return #"<b class="badge \#(verdict.rawValue)">\#(word)</b>"#
   }
@@ -104,12 +105,11 @@ public struct HTMLReport: Sendable {
       \(file.problem.map { problem -> Markup in #"<p class="problem">\#(problem.message)</p>"# })
       \(drawing)
       \(tests.joined())
-      </section>
       \(impairments(file))
+      </section>
       """
   }
 
-  private func test(_ test: TestReport, number: Int, _ identifier: String) -> Markup {
   private func impairments(_ file: FileReport) -> Markup? {
     guard !file.impairments.isEmpty else { return nil }
     let rows = file.impairments.map { direction -> Markup in
@@ -127,6 +127,7 @@ public struct HTMLReport: Sendable {
       """
   }
 
+  private func test(_ test: TestReport, number: Int, _ identifier: String) -> Markup {
     let evidence = test.evidence.map { folder -> Markup in
       #"<p class="evidence">evidence: <a href="\#(link(folder))">\#(folder)</a></p>"#
     }
@@ -135,6 +136,7 @@ public struct HTMLReport: Sendable {
       <article class="test \(test.verdict.rawValue)" id="\(identifier)" aria-labelledby="\(identifier)-name">
       <h3 id="\(identifier)-name">\(Self.badge(test.verdict)) \(number). \(test.name) \
       <small>\(duration(test.seconds))</small></h3>
+      \(test.notRun.map { _ -> Markup in "<p>\(test.message)</p>" })
       \(test.error.map { error -> Markup in #"<p class="problem">\#(error)</p>"# })
       \(evidence)\(lost)
       \(StepList(test: test, identifier: identifier).markup())
