@@ -2991,6 +2991,35 @@ public nonisolated struct NLLinkState: Sendable {
 
   public var txDropped: UInt64 = 0
 
+  /// answers of an agent, where the link is to lose what arrives here
+  public var loss: NLLossCounters {
+    get {_loss ?? NLLossCounters()}
+    set {_loss = newValue}
+  }
+  /// Returns true if `loss` has been explicitly set.
+  public var hasLoss: Bool {self._loss != nil}
+  /// Clears the value of `loss`. Subsequent reads from it will return its default value.
+  public mutating func clearLoss() {self._loss = nil}
+
+  /// packets that found the queue of the link's rate full; 0 without one
+  public var rateDropped: UInt64 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _loss: NLLossCounters? = nil
+}
+
+public nonisolated struct NLLossCounters: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var offered: UInt64 = 0
+
+  public var lost: UInt64 = 0
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
@@ -4057,27 +4086,30 @@ public nonisolated struct NLProcessState: Sendable {
   public init() {}
 }
 
-public nonisolated struct NLAgentlessLink: Sendable {
+public nonisolated struct NLAgentlessLink: @unchecked Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  public var node: String = String()
+  public var node: String {
+    get {_storage._node}
+    set {_uniqueStorage()._node = newValue}
+  }
 
   public var link: NLLinkState {
-    get {_link ?? NLLinkState()}
-    set {_link = newValue}
+    get {_storage._link ?? NLLinkState()}
+    set {_uniqueStorage()._link = newValue}
   }
   /// Returns true if `link` has been explicitly set.
-  public var hasLink: Bool {self._link != nil}
+  public var hasLink: Bool {_storage._link != nil}
   /// Clears the value of `link`. Subsequent reads from it will return its default value.
-  public mutating func clearLink() {self._link = nil}
+  public mutating func clearLink() {_uniqueStorage()._link = nil}
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
 
-  fileprivate var _link: NLLinkState? = nil
+  fileprivate var _storage = _StorageClass.defaultInstance
 }
 
 public nonisolated struct NLMachineCommand: Sendable {
@@ -4151,6 +4183,14 @@ public nonisolated struct NLMachineCommand: Sendable {
     set {command = .setLinkDelay(newValue)}
   }
 
+  public var countLinks: NLCountLinks {
+    get {
+      if case .countLinks(let v)? = command {return v}
+      return NLCountLinks()
+    }
+    set {command = .countLinks(newValue)}
+  }
+
   public var podReady: NLPodReady {
     get {
       if case .podReady(let v)? = command {return v}
@@ -4170,9 +4210,76 @@ public nonisolated struct NLMachineCommand: Sendable {
     case power(NLNodePower)
     case startAgent(NLStartAgent)
     case setLinkDelay(NLSetLinkDelay)
+    case countLinks(NLCountLinks)
     case podReady(NLPodReady)
 
   }
+
+  public init() {}
+}
+
+public nonisolated struct NLCountLinks: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var links: [UInt32] = []
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct NLLinkCounters: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var link: UInt32 = 0
+
+  public var aToB: NLRelayCounters {
+    get {_aToB ?? NLRelayCounters()}
+    set {_aToB = newValue}
+  }
+  /// Returns true if `aToB` has been explicitly set.
+  public var hasAToB: Bool {self._aToB != nil}
+  /// Clears the value of `aToB`. Subsequent reads from it will return its default value.
+  public mutating func clearAToB() {self._aToB = nil}
+
+  public var bToA: NLRelayCounters {
+    get {_bToA ?? NLRelayCounters()}
+    set {_bToA = newValue}
+  }
+  /// Returns true if `bToA` has been explicitly set.
+  public var hasBToA: Bool {self._bToA != nil}
+  /// Clears the value of `bToA`. Subsequent reads from it will return its default value.
+  public mutating func clearBToA() {self._bToA = nil}
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _aToB: NLRelayCounters? = nil
+  fileprivate var _bToA: NLRelayCounters? = nil
+}
+
+/// Since the relay runs. A frame that the kernel aggregated is one packet. Late: how long after they were due packets went on.
+public nonisolated struct NLRelayCounters: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var packets: UInt64 = 0
+
+  public var dropped: UInt64 = 0
+
+  public var lateMedianNs: UInt64 = 0
+
+  public var lateP99Ns: UInt64 = 0
+
+  public var lateMaxNs: UInt64 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
 }
@@ -4330,6 +4437,8 @@ public nonisolated struct NLMachineReply: Sendable {
   public var errorOutput: Data = Data()
 
   public var timedOut: Bool = false
+
+  public var links: [NLLinkCounters] = []
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -9548,7 +9657,7 @@ nonisolated extension NLFamilyState: SwiftProtobuf.Message, SwiftProtobuf._Messa
 
 nonisolated extension NLLinkState: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".LinkState"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}interface\0\u{1}up\0\u{1}carrier\0\u{1}mtu\0\u{1}ifindex\0\u{1}mac\0\u{1}addresses\0\u{3}rx_packets\0\u{3}tx_packets\0\u{3}rx_bytes\0\u{3}tx_bytes\0\u{3}rx_dropped\0\u{3}tx_dropped\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}interface\0\u{1}up\0\u{1}carrier\0\u{1}mtu\0\u{1}ifindex\0\u{1}mac\0\u{1}addresses\0\u{3}rx_packets\0\u{3}tx_packets\0\u{3}rx_bytes\0\u{3}tx_bytes\0\u{3}rx_dropped\0\u{3}tx_dropped\0\u{1}loss\0\u{3}rate_dropped\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -9569,12 +9678,18 @@ nonisolated extension NLLinkState: SwiftProtobuf.Message, SwiftProtobuf._Message
       case 11: try { try decoder.decodeSingularUInt64Field(value: &self.txBytes) }()
       case 12: try { try decoder.decodeSingularUInt64Field(value: &self.rxDropped) }()
       case 13: try { try decoder.decodeSingularUInt64Field(value: &self.txDropped) }()
+      case 14: try { try decoder.decodeSingularMessageField(value: &self._loss) }()
+      case 15: try { try decoder.decodeSingularUInt64Field(value: &self.rateDropped) }()
       default: break
       }
     }
   }
 
   public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
     if !self.interface.isEmpty {
       try visitor.visitSingularStringField(value: self.interface, fieldNumber: 1)
     }
@@ -9614,6 +9729,12 @@ nonisolated extension NLLinkState: SwiftProtobuf.Message, SwiftProtobuf._Message
     if self.txDropped != 0 {
       try visitor.visitSingularUInt64Field(value: self.txDropped, fieldNumber: 13)
     }
+    try { if let v = self._loss {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 14)
+    } }()
+    if self.rateDropped != 0 {
+      try visitor.visitSingularUInt64Field(value: self.rateDropped, fieldNumber: 15)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -9631,6 +9752,43 @@ nonisolated extension NLLinkState: SwiftProtobuf.Message, SwiftProtobuf._Message
     if lhs.txBytes != rhs.txBytes {return false}
     if lhs.rxDropped != rhs.rxDropped {return false}
     if lhs.txDropped != rhs.txDropped {return false}
+    if lhs._loss != rhs._loss {return false}
+    if lhs.rateDropped != rhs.rateDropped {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension NLLossCounters: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".LossCounters"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}offered\0\u{1}lost\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.offered) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.lost) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.offered != 0 {
+      try visitor.visitSingularUInt64Field(value: self.offered, fieldNumber: 1)
+    }
+    if self.lost != 0 {
+      try visitor.visitSingularUInt64Field(value: self.lost, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: NLLossCounters, rhs: NLLossCounters) -> Bool {
+    if lhs.offered != rhs.offered {return false}
+    if lhs.lost != rhs.lost {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -11492,36 +11650,74 @@ nonisolated extension NLAgentlessLink: SwiftProtobuf.Message, SwiftProtobuf._Mes
   public static let protoMessageName: String = _protobuf_package + ".AgentlessLink"
   public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}node\0\u{1}link\0")
 
+  fileprivate class _StorageClass {
+    var _node: String = String()
+    var _link: NLLinkState? = nil
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _node = source._node
+      _link = source._link
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
+
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
-    while let fieldNumber = try decoder.nextFieldNumber() {
-      // The use of inline closures is to circumvent an issue where the compiler
-      // allocates stack space for every case branch when no optimizations are
-      // enabled. https://github.com/apple/swift-protobuf/issues/1034
-      switch fieldNumber {
-      case 1: try { try decoder.decodeSingularStringField(value: &self.node) }()
-      case 2: try { try decoder.decodeSingularMessageField(value: &self._link) }()
-      default: break
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularStringField(value: &_storage._node) }()
+        case 2: try { try decoder.decodeSingularMessageField(value: &_storage._link) }()
+        default: break
+        }
       }
     }
   }
 
   public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    // The use of inline closures is to circumvent an issue where the compiler
-    // allocates stack space for every if/case branch local when no optimizations
-    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
-    // https://github.com/apple/swift-protobuf/issues/1182
-    if !self.node.isEmpty {
-      try visitor.visitSingularStringField(value: self.node, fieldNumber: 1)
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every if/case branch local when no optimizations
+      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+      // https://github.com/apple/swift-protobuf/issues/1182
+      if !_storage._node.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._node, fieldNumber: 1)
+      }
+      try { if let v = _storage._link {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+      } }()
     }
-    try { if let v = self._link {
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
-    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
   public static func ==(lhs: NLAgentlessLink, rhs: NLAgentlessLink) -> Bool {
-    if lhs.node != rhs.node {return false}
-    if lhs._link != rhs._link {return false}
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._node != rhs_storage._node {return false}
+        if _storage._link != rhs_storage._link {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -11529,7 +11725,7 @@ nonisolated extension NLAgentlessLink: SwiftProtobuf.Message, SwiftProtobuf._Mes
 
 nonisolated extension NLMachineCommand: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".MachineCommand"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}link_admin\0\u{1}kill\0\u{3}start_probe\0\u{1}stop\0\u{1}run\0\u{1}power\0\u{3}start_agent\0\u{3}set_link_delay\0\u{4}\u{2}pod_ready\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}link_admin\0\u{1}kill\0\u{3}start_probe\0\u{1}stop\0\u{1}run\0\u{1}power\0\u{3}start_agent\0\u{3}set_link_delay\0\u{3}count_links\0\u{3}pod_ready\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -11641,6 +11837,19 @@ nonisolated extension NLMachineCommand: SwiftProtobuf.Message, SwiftProtobuf._Me
           self.command = .setLinkDelay(v)
         }
       }()
+      case 9: try {
+        var v: NLCountLinks?
+        var hadOneofValue = false
+        if let current = self.command {
+          hadOneofValue = true
+          if case .countLinks(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.command = .countLinks(v)
+        }
+      }()
       case 10: try {
         var v: NLPodReady?
         var hadOneofValue = false
@@ -11697,6 +11906,10 @@ nonisolated extension NLMachineCommand: SwiftProtobuf.Message, SwiftProtobuf._Me
       guard case .setLinkDelay(let v)? = self.command else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
     }()
+    case .countLinks?: try {
+      guard case .countLinks(let v)? = self.command else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 9)
+    }()
     case .podReady?: try {
       guard case .podReady(let v)? = self.command else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 10)
@@ -11708,6 +11921,130 @@ nonisolated extension NLMachineCommand: SwiftProtobuf.Message, SwiftProtobuf._Me
 
   public static func ==(lhs: NLMachineCommand, rhs: NLMachineCommand) -> Bool {
     if lhs.command != rhs.command {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension NLCountLinks: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".CountLinks"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}links\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedUInt32Field(value: &self.links) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.links.isEmpty {
+      try visitor.visitPackedUInt32Field(value: self.links, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: NLCountLinks, rhs: NLCountLinks) -> Bool {
+    if lhs.links != rhs.links {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension NLLinkCounters: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".LinkCounters"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}link\0\u{3}a_to_b\0\u{3}b_to_a\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.link) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._aToB) }()
+      case 3: try { try decoder.decodeSingularMessageField(value: &self._bToA) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if self.link != 0 {
+      try visitor.visitSingularUInt32Field(value: self.link, fieldNumber: 1)
+    }
+    try { if let v = self._aToB {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    try { if let v = self._bToA {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: NLLinkCounters, rhs: NLLinkCounters) -> Bool {
+    if lhs.link != rhs.link {return false}
+    if lhs._aToB != rhs._aToB {return false}
+    if lhs._bToA != rhs._bToA {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension NLRelayCounters: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".RelayCounters"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}packets\0\u{1}dropped\0\u{3}late_median_ns\0\u{3}late_p99_ns\0\u{3}late_max_ns\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.packets) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.dropped) }()
+      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.lateMedianNs) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.lateP99Ns) }()
+      case 5: try { try decoder.decodeSingularUInt64Field(value: &self.lateMaxNs) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.packets != 0 {
+      try visitor.visitSingularUInt64Field(value: self.packets, fieldNumber: 1)
+    }
+    if self.dropped != 0 {
+      try visitor.visitSingularUInt64Field(value: self.dropped, fieldNumber: 2)
+    }
+    if self.lateMedianNs != 0 {
+      try visitor.visitSingularUInt64Field(value: self.lateMedianNs, fieldNumber: 3)
+    }
+    if self.lateP99Ns != 0 {
+      try visitor.visitSingularUInt64Field(value: self.lateP99Ns, fieldNumber: 4)
+    }
+    if self.lateMaxNs != 0 {
+      try visitor.visitSingularUInt64Field(value: self.lateMaxNs, fieldNumber: 5)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: NLRelayCounters, rhs: NLRelayCounters) -> Bool {
+    if lhs.packets != rhs.packets {return false}
+    if lhs.dropped != rhs.dropped {return false}
+    if lhs.lateMedianNs != rhs.lateMedianNs {return false}
+    if lhs.lateP99Ns != rhs.lateP99Ns {return false}
+    if lhs.lateMaxNs != rhs.lateMaxNs {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -12012,7 +12349,7 @@ nonisolated extension NLRunCommand: SwiftProtobuf.Message, SwiftProtobuf._Messag
 
 nonisolated extension NLMachineReply: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".MachineReply"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}error\0\u{1}exit\0\u{1}output\0\u{3}error_output\0\u{3}timed_out\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}error\0\u{1}exit\0\u{1}output\0\u{3}error_output\0\u{3}timed_out\0\u{1}links\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -12025,6 +12362,7 @@ nonisolated extension NLMachineReply: SwiftProtobuf.Message, SwiftProtobuf._Mess
       case 3: try { try decoder.decodeSingularBytesField(value: &self.output) }()
       case 4: try { try decoder.decodeSingularBytesField(value: &self.errorOutput) }()
       case 5: try { try decoder.decodeSingularBoolField(value: &self.timedOut) }()
+      case 6: try { try decoder.decodeRepeatedMessageField(value: &self.links) }()
       default: break
       }
     }
@@ -12046,6 +12384,9 @@ nonisolated extension NLMachineReply: SwiftProtobuf.Message, SwiftProtobuf._Mess
     if self.timedOut != false {
       try visitor.visitSingularBoolField(value: self.timedOut, fieldNumber: 5)
     }
+    if !self.links.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.links, fieldNumber: 6)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -12055,6 +12396,7 @@ nonisolated extension NLMachineReply: SwiftProtobuf.Message, SwiftProtobuf._Mess
     if lhs.output != rhs.output {return false}
     if lhs.errorOutput != rhs.errorOutput {return false}
     if lhs.timedOut != rhs.timedOut {return false}
+    if lhs.links != rhs.links {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -45,16 +45,21 @@ extension LabController {
   public func links(of name: String) async throws -> [LinkDetail] {
     let node = try find(name)
     let answers = Answers(node: name, book: book)
-    let states: [NLLinkState]
-    if node.hasAgentConnection(agents) {
-      states = try await question(name, query(.links, prefix: nil)).links
-    } else {
-      states = machine.state.links.filter { $0.node == name }.map(\.link)
-    }
+    let states = try await linkStates(of: node)
+    let impairments = await impairments(of: node, states)
     return states.map { state in
       let far = node.interfaces.first { $0.name == state.interface }
-      return answers.link(state, peer: far.map { "\($0.farNode):\($0.farInterface)" })
+      var link = answers.link(state, peer: far.map { "\($0.farNode):\($0.farInterface)" })
+      link.impairment = impairments[state.interface]
+      return link
     }
+  }
+
+  func linkStates(of node: ResolvedNode) async throws -> [NLLinkState] {
+    guard node.hasAgentConnection(agents) else {
+      return machine.state.links.filter { $0.node == node.name }.map(\.link)
+    }
+    return try await question(node.name, query(.links, prefix: nil)).links
   }
 
   /// `prefix`: a prefix or an address; the longest match answers.

@@ -122,6 +122,10 @@ final class ControllerLink {
       case .run(let order): return try run(order, request)
       case .setLinkDelay(let order):
         return try machine.setDelay(order) { [weak self] in self?.reply(request, NLMachineReply()) }
+      case .countLinks(let order):
+        return machine.count(order) { [weak self] counters in
+          self?.reply(request, NLMachineReply.with { $0.links = counters })
+        }
       case nil: throw BuildError("an order that this version does not know")
       }
     } catch {

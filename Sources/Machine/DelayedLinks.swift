@@ -182,6 +182,8 @@ final class DelayedLinks {
 
   // MARK: Delay
 
+  func relay(of link: Int) -> RelayProcess? { entries[link].map { relays[$0.relay] } }
+
   /// Changes the delays of a link; nil: stays as it is. Packets under way keep their time.
   /// - Parameter done: called once every packet from now on has it, or the relay has died (the next one will have it).
   func set(link number: Int, aToB: LinkDelay?, bToA: LinkDelay?, done: @escaping () -> Void) throws(BuildError) {
@@ -190,6 +192,40 @@ final class DelayedLinks {
     if let bToA { entry.link.bToA = bToA }
     entries[number] = entry
     relays[entry.relay].order(.delay(link: entry.link.id, aToB: entry.link.aToB, bToA: entry.link.bToA), done)
+  }
+}
+
+extension DelayedLinks {
+  /// What these links have carried, those without a running relay left out.
+  func count(_ links: [UInt32], done: @escaping ([NLLinkCounters]) -> Void) {
+    let asked = links.compactMap { link in relay(of: Int(link)).map { (link, $0) } }
+    guard !asked.isEmpty else { return done([]) }
+    var left = asked.count
+    var answers: [NLLinkCounters] = []
+    for (link, relay) in asked {
+      relay.count(link) { counts in
+        if let counts { answers.append(NLLinkCounters(link, counts)) }
+        left -= 1
+        if left == 0 { done(answers) }
+      }
+    }
+  }
+}
+
+extension NLLinkCounters {
+  fileprivate init(_ link: UInt32, _ counts: RelayProcess.LinkCounts) {
+    self.init()
+    self.link = link
+    aToB = NLRelayCounters(counts.aToB)
+    bToA = NLRelayCounters(counts.bToA)
+  }
+}
+
+extension NLRelayCounters {
+  fileprivate init(_ carried: CarriedPackets) {
+    self.init()
+    (packets, dropped) = (carried.packets, carried.dropped)
+    (lateMedianNs, lateP99Ns, lateMaxNs) = (carried.lateMedian, carried.lateP99, carried.latest)
   }
 }
 

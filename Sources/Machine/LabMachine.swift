@@ -276,6 +276,12 @@ final class LabMachine {
       bToA: order.hasBToA ? LinkDelay(order.bToA) : nil, done: done)
   }
 
+  /// What links that declare a delay have carried.
+  func count(_ order: NLCountLinks, done: @escaping ([NLLinkCounters]) -> Void) {
+    guard let delayed else { return done([]) }
+    delayed.count(order.links, done: done)
+  }
+
   /// The node loses its links first: its neighbours are to see a dead node, not a polite farewell.
   func power(_ node: Node, on: Bool) throws(BuildError) {
     do throws(KernelError) {

@@ -23,6 +23,9 @@ final class RelayProcess {
   private(set) var isReady = false
   private var failure: String?
   private var waiting: [(link: UInt32, done: () -> Void)] = []
+  private var counting: [(link: UInt32, done: (LinkCounts?) -> Void)] = []
+
+  typealias LinkCounts = (aToB: CarriedPackets, bToA: CarriedPackets)
 
   init(
     _ lab: LabContext, name: String, _ namespace: Namespace, links: @escaping () -> [RelayedLink],
@@ -66,6 +69,9 @@ final class RelayProcess {
     let done = waiting
     waiting = []
     for entry in done { entry.done() }
+    let unanswered = counting
+    counting = []
+    for entry in unanswered { entry.done(nil) }
   }
 
   /// Waits for its first word, 10 s at most.
@@ -95,6 +101,9 @@ final class RelayProcess {
     case .set(let link):
       guard let place = waiting.firstIndex(where: { $0.link == link }) else { return }
       waiting.remove(at: place).done()
+    case .counts(let link, let aToB, let bToA):
+      guard let place = counting.firstIndex(where: { $0.link == link }) else { return }
+      counting.remove(at: place).done((aToB, bToA))
     case .failed(let reason):
       failure = reason
       MachineLog.error("\(name): \(reason)")
@@ -108,5 +117,13 @@ final class RelayProcess {
     let text = Array(order.text.utf8)
     guard send(channel, text, text.count, Int32(MSG_NOSIGNAL)) == text.count else { return done() }
     waiting.append((link, done))
+  }
+
+  /// Asks what a link has carried; nil: no relay runs that could say it.
+  func count(_ link: UInt32, _ done: @escaping (LinkCounts?) -> Void) {
+    guard isReady, channel >= 0 else { return done(nil) }
+    let text = Array(RelayOrder.count(link: link).text.utf8)
+    guard send(channel, text, text.count, Int32(MSG_NOSIGNAL)) == text.count else { return done(nil) }
+    counting.append((link, done))
   }
 }

@@ -44,8 +44,13 @@ extension Node {
 
   private func links() throws(KernelError) -> [NLLinkState] {
     guard let view else { return [] }
+    let losses = try dataPlane?.losses() ?? [:]
+    let drops = try dataPlane?.rateDrops() ?? [:]
     return try view.socket.links().sorted { $0.index < $1.index }.map {
-      NLLinkState($0, view.addresses[$0.index] ?? [])
+      var state = NLLinkState($0, view.addresses[$0.index] ?? [])
+      if let loss = losses[$0.name] { state.loss = loss }
+      state.rateDropped = drops[$0.index] ?? 0
+      return state
     }
   }
 

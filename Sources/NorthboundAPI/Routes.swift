@@ -187,9 +187,12 @@ public struct LinkDetail: Codable, Sendable, Equatable {
   public var txBytes: UInt64
   public var rxDropped: UInt64
   public var txDropped: UInt64
+  /// What the link does to what leaves here; nil: a veth pair and nothing more.
+  public var impairment: ImpairmentDetail?
   public init(
     interface: String, state: String, carrier: Bool, mtu: UInt32, mac: String, addresses: [String], peer: String?,
-    rxPackets: UInt64, txPackets: UInt64, rxBytes: UInt64, txBytes: UInt64, rxDropped: UInt64, txDropped: UInt64
+    rxPackets: UInt64, txPackets: UInt64, rxBytes: UInt64, txBytes: UInt64, rxDropped: UInt64, txDropped: UInt64,
+    impairment: ImpairmentDetail? = nil
   ) {
     self.interface = interface
     self.state = state
@@ -204,6 +207,7 @@ public struct LinkDetail: Codable, Sendable, Equatable {
     self.txBytes = txBytes
     self.rxDropped = rxDropped
     self.txDropped = txDropped
+    self.impairment = impairment
   }
 }
 

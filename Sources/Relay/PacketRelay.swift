@@ -60,6 +60,11 @@ final class PacketRelay {
     return true
   }
 
+  /// nil: it has no such link.
+  func carried(link: UInt32) -> (aToB: CarriedPackets, bToA: CarriedPackets)? {
+    byLink[link].map { ($0.aToB.carried, $0.bToA.carried) }
+  }
+
   private func watch(_ port: PacketPort, incoming: Direction, outgoing: Direction) throws(SystemError) {
     try loop.register(port.descriptor, .read) { [unowned self] readiness in
       if readiness.contains(.writable) { unblock(outgoing) }
@@ -142,6 +147,13 @@ final class PacketRelay {
 }
 
 extension Direction {
+  var carried: CarriedPackets {
+    CarriedPackets(
+      packets: counters.packets,
+      dropped: counters.full + counters.refused + counters.malformed + UInt64(input.unread()),
+      lateMedian: lateness.quantile(0.5), lateP99: lateness.quantile(0.99), latest: lateness.largest)
+  }
+
   /// For the log.
   var summary: String {
     let late = [lateness.quantile(0.5), lateness.quantile(0.99), lateness.largest].map { "\($0 / 1000)" }

@@ -4,6 +4,8 @@
 //           ◄── ready ──                                                        its sockets are open
 //           ── delay 3 20000 1000 5000 0 ──►                                    any time
 //           ◄── set 3 ──                                                        every packet from now on
+//           ── count 3 ──►                                                      any time
+//           ◄── counts 3 1042 0 9216 53248 61440 1040 0 9216 49152 57344 ──     what A sent to B, and B to A
 //
 // Its end is the end of the relay.
 
@@ -33,12 +35,14 @@ public struct RelayedLink: Equatable, Sendable {
 public enum RelayOrder: Equatable, Sendable {
   case link(RelayedLink)
   case delay(link: UInt32, aToB: LinkDelay, bToA: LinkDelay)
+  case count(link: UInt32)
 
   public var text: String {
     switch self {
     case .link(let link):
       "link \(link.id) \(link.a) \(link.b) \(link.aToB.text) \(link.bToA.text) \(link.nameOfA) \(link.nameOfB)"
     case .delay(let link, let aToB, let bToA): "delay \(link) \(aToB.text) \(bToA.text)"
+    case .count(let link): "count \(link)"
     }
   }
 
@@ -59,6 +63,9 @@ public enum RelayOrder: Equatable, Sendable {
         let bToA = LinkDelay(numbers[3...4])
       else { return nil }
       self = .delay(link: link, aToB: aToB, bToA: bToA)
+    case "count":
+      guard words.count == 2, let link = numbers[0] else { return nil }
+      self = .count(link: link)
     default: return nil
     }
   }
@@ -69,10 +76,27 @@ public enum RelayOrder: Equatable, Sendable {
   }
 }
 
+/// What one direction of a link has carried since its relay runs. A frame that the kernel aggregated is one packet.
+public struct CarriedPackets: Equatable, Sendable {
+  public var packets: UInt64
+  /// Arrived and not sent on: the queue was full, the receiving side did not take them, or they were no frames.
+  public var dropped: UInt64
+  /// Nanoseconds after they were due that packets were sent on.
+  public var lateMedian: UInt64
+  public var lateP99: UInt64
+  public var latest: UInt64
+
+  public init(packets: UInt64, dropped: UInt64, lateMedian: UInt64, lateP99: UInt64, latest: UInt64) {
+    (self.packets, self.dropped) = (packets, dropped)
+    (self.lateMedian, self.lateP99, self.latest) = (lateMedian, lateP99, latest)
+  }
+}
+
 /// What a relay answers.
 public enum RelayAnswer: Equatable, Sendable {
   case ready
   case set(link: UInt32)
+  case counts(link: UInt32, aToB: CarriedPackets, bToA: CarriedPackets)
   /// It cannot do its work, and ends.
   case failed(String)
 
@@ -80,6 +104,7 @@ public enum RelayAnswer: Equatable, Sendable {
     switch self {
     case .ready: "ready"
     case .set(let link): "set \(link)"
+    case .counts(let link, let aToB, let bToA): "counts \(link) \(aToB.text) \(bToA.text)"
     case .failed(let reason): "failed \(reason)"
     }
   }
@@ -91,9 +116,32 @@ public enum RelayAnswer: Equatable, Sendable {
       self = .failed(String(text.dropFirst(7)))
     } else if text.hasPrefix("set "), let link = UInt32(text.dropFirst(4)) {
       self = .set(link: link)
+    } else if text.hasPrefix("counts "), let answer = Self.counts(text) {
+      self = answer
     } else {
       return nil
     }
+  }
+}
+
+extension RelayAnswer {
+  private static func counts(_ text: String) -> RelayAnswer? {
+    let words = text.split(separator: " ").dropFirst()
+    let numbers = words.dropFirst().compactMap { UInt64($0) }
+    guard let link = words.first.flatMap({ UInt32($0) }), words.count == 11, numbers.count == 10 else { return nil }
+    return .counts(link: link, aToB: CarriedPackets(numbers[..<5]), bToA: CarriedPackets(numbers[5...]))
+  }
+}
+
+extension CarriedPackets {
+  fileprivate var text: String { "\(packets) \(dropped) \(lateMedian) \(lateP99) \(latest)" }
+
+  /// - Parameter numbers: five of them.
+  fileprivate init(_ numbers: ArraySlice<UInt64>) {
+    let at = numbers.startIndex
+    self.init(
+      packets: numbers[at], dropped: numbers[at + 1], lateMedian: numbers[at + 2], lateP99: numbers[at + 3],
+      latest: numbers[at + 4])
   }
 }
 

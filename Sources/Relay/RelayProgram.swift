@@ -87,6 +87,9 @@ private final class RelayService {
     case .delay(let link, let aToB, let bToA):
       guard relay.set(link: link, aToB: aToB, bToA: bToA) else { throw SystemError("delay", ENOENT, "link \(link)") }
       RelayProgram.answer(channel, .set(link: link))
+    case .count(let link):
+      guard let carried = relay.carried(link: link) else { throw SystemError("count", ENOENT, "link \(link)") }
+      RelayProgram.answer(channel, .counts(link: link, aToB: carried.aToB, bToA: carried.bToA))
     case nil: throw SystemError("order", EINVAL, "from netloom-machine")
     }
   }

@@ -52,7 +52,7 @@ extension FileReport {
 
   /// What decided against the test, unless the violations of its check say it already.
   private func verdictIssue(_ test: TestReport) -> Issue? {
-    guard test.verdict != .passed else { return nil }
+    guard ![.passed, .notRun].contains(test.verdict) else { return nil }
     let detail = ([test.message] + test.explanation).joined(separator: "\n")
     guard let step = test.offender, test.verdict != .error else {
       return Issue(

@@ -31,7 +31,8 @@ public struct JUnitDocument: Sendable {
     let name = escapedXML(file.lab.isEmpty ? file.file : file.lab)
     var lines = [
       #"  <testsuite name="\#(name)" file="\#(escapedXML(file.file))" tests="\#(counts.tests)" "#
-        + #"failures="\#(counts.failures)" errors="\#(counts.errors)" skipped="0" time="\#(Self.time(file.seconds))">"#
+        + #"failures="\#(counts.failures)" errors="\#(counts.errors)" skipped="\#(counts.skipped)" "#
+        + #"time="\#(Self.time(file.seconds))">"#
     ]
     if let problem = file.problem {
       lines.append(#"    <testcase name="run" classname="\#(name)" time="0.000">"#)
@@ -51,6 +52,8 @@ public struct JUnitDocument: Sendable {
     let notes = escapedXML(test.timings.joined(separator: "\n"))
     let output = notes.isEmpty ? [] : ["      <system-out>\(notes)</system-out>"]
     switch test.verdict {
+    case .notRun:
+      return [opening + ">", #"      <skipped message="\#(escapedXML(test.message))"/>"#, "    </testcase>"]
     case .passed where output.isEmpty:
       return [opening + "/>"]
     case .passed:
@@ -70,11 +73,12 @@ public struct JUnitDocument: Sendable {
     }
   }
 
-  private static func counts(_ file: FileReport) -> (tests: Int, failures: Int, errors: Int) {
+  private static func counts(_ file: FileReport) -> (tests: Int, failures: Int, errors: Int, skipped: Int) {
     (
       file.tests.count + (file.problem == nil ? 0 : 1),
       file.tests.count { $0.verdict == .failed || $0.verdict == .undecided },
-      file.tests.count { $0.verdict == .error } + (file.problem == nil ? 0 : 1)
+      file.tests.count { $0.verdict == .error } + (file.problem == nil ? 0 : 1),
+      file.tests.count { $0.verdict == .notRun }
     )
   }
 

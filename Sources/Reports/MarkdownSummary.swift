@@ -20,10 +20,11 @@ public struct MarkdownSummary: Sendable {
       for file in files { lines += rows(file) }
       lines.append("")
     }
+    for file in files where !file.impairments.isEmpty { lines += impairments(file) }
     var left = limit
     var omitted = 0
     for file in files {
-      for test in file.tests where test.verdict != .passed || !test.warnings.isEmpty {
+      for test in file.tests where ![.passed, .notRun].contains(test.verdict) || !test.warnings.isEmpty {
         let text = details(test, file.lab)
         left -= text.utf8.count
         if left >= 0 { lines.append(text) } else { omitted += 1 }
@@ -46,6 +47,17 @@ public struct MarkdownSummary: Sendable {
       }
   }
 
+  private func impairments(_ file: FileReport) -> [String] {
+    [
+      "**\(Self.escaped(file.lab)): impairments: asked, achieved**", "", "| From | To | Asked | Achieved |",
+      "| --- | --- | --- | --- |",
+    ]
+      + file.impairments.map { direction in
+        let cells = [direction.from, direction.to, direction.detail.asked, direction.detail.achieved.text]
+        return "| " + cells.map(Self.escaped).joined(separator: " | ") + " |"
+      } + [""]
+  }
+
   private func details(_ test: TestReport, _ lab: String) -> String {
     let lines = test.explanation + test.warnings.map { "warning: \($0)" }
     var text = "<details><summary>\(Self.mark(test.verdict)) \(escapedXML("\(lab): \(test.name)"))</summary>\n\n"
@@ -60,6 +72,7 @@ public struct MarkdownSummary: Sendable {
     case .failed: "❌ failed"
     case .undecided: "❔ undecided"
     case .error: "⚠️ could not run"
+    case .notRun: "⏭️ not run"
     }
   }
 

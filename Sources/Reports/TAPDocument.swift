@@ -29,6 +29,9 @@ public struct TAPDocument: Sendable {
   }
 
   private func point(_ test: TestReport, in file: FileReport) -> Point {
+    if test.notRun != nil {
+      return Point(name: "\(file.lab): \(test.name)", holds: true, diagnosis: [], skipped: test.message)
+    }
     var diagnosis: [(String, String)] = []
     if test.verdict != .passed {
       diagnosis = [("message", test.message), ("severity", test.verdict.rawValue)]
@@ -52,9 +55,14 @@ public struct TAPDocument: Sendable {
     var name: String
     var holds: Bool
     var diagnosis: [(key: String, value: String)]
+    /// Why it was not run.
+    var skipped: String?
 
     func lines(number: Int) -> [String] {
-      ["\(holds ? "ok" : "not ok") \(number) - \(TAPDocument.description(name))", "  ---"]
+      if let skipped {
+        return ["ok \(number) - \(TAPDocument.description(name)) # SKIP \(TAPDocument.description(skipped))"]
+      }
+      return ["\(holds ? "ok" : "not ok") \(number) - \(TAPDocument.description(name))", "  ---"]
         + diagnosis.map { "  \($0.key): \($0.key == "duration_ms" ? $0.value : quoted($0.value))" } + ["  ..."]
     }
   }

@@ -3,6 +3,7 @@
 extension TestReport {
   /// One line: what did not hold first.
   public var message: String {
+    if let notRun { return "not run: \(notRun)" }
     guard let offender else { return error ?? "" }
     switch offender.outcome {
     case .held: return ""
@@ -80,6 +81,7 @@ public struct ReportStyle: Sendable {
   public func lines(_ test: TestReport) -> [String] {
     let time = dim("(\(duration(test.seconds)))")
     switch test.verdict {
+    case .notRun: return ["\(yellow("-")) \(test.name) \(dim("(\(test.message))"))"]
     case .passed:
       return ["\(green("✔")) \(test.name) \(time)"] + test.timings.map { dim("    \($0)") }
     case .failed, .undecided, .error:
@@ -97,6 +99,7 @@ public struct ReportStyle: Sendable {
     var parts = ["\(held) of \(tests.count) \(tests.count == 1 ? "test holds" : "tests hold")"]
     for (verdict, word) in [
       (TestReport.Verdict.failed, "failed"), (.undecided, "undecided"), (.error, "could not run"),
+      (.notRun, "not run"),
     ] {
       let count = tests.count { $0.verdict == verdict }
       if count > 0 { parts.append("\(count) \(word)") }

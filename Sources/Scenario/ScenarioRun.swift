@@ -6,6 +6,7 @@ internal import Glibc
 public import Lab
 internal import NorthboundAPI
 internal import NorthboundClient
+internal import Synchronization
 public import Topology
 
 public struct ScenarioRun: Sendable {
@@ -50,7 +51,7 @@ public struct ScenarioRun: Sendable {
     self.note = note
   }
 
-  /// Runs every file; throws `LabError.interrupted` after taking the present lab down.
+  /// Runs every file; throws `InterruptedRun` after taking the present lab down.
   public func run(_ files: [String]) async throws -> [FileReport] {
     let loaded = files.map { (file: $0, parsed: TopologyFile.load(path: $0)) }
     let names = loaded.flatMap { $0.parsed.value?.tests.map(\.name) ?? [] }
@@ -59,7 +60,7 @@ public struct ScenarioRun: Sendable {
     }
     let folders = EvidenceFolders()
     var reports: [FileReport] = []
-    for (file, parsed) in loaded {
+    for (place, (file, parsed)) in loaded.enumerated() {
       // Another file has the test that was asked for.
       if let topology = parsed.value, let only = options.only, !names.isEmpty,
         !topology.tests.contains(where: { Self.isMeant($0.name, by: only) })
@@ -67,12 +68,47 @@ public struct ScenarioRun: Sendable {
         note(.warning("\(file): no test of that name"))
         reports.append(FileReport(file: file, lab: topology.name, tests: [], seconds: 0))
       } else {
-        var report = try await run(file, parsed, folders)
-        report.topology = parsed.value
-        reports.append(report)
+        let diary = RunDiary()
+        do {
+          var report = try await run(file, parsed, folders, diary)
+          report.topology = parsed.value
+          reports.append(report)
+        } catch  where Self.isInterruption(error) {
+          reports.append(interrupted(file, parsed, diary))
+          reports += loaded[(place + 1)...].map { interrupted($0.file, $0.parsed, nil) }
+          throw InterruptedRun(reports: reports, cause: error)
+        }
       }
     }
     return reports
+  }
+
+  private static func isInterruption(_ error: any Error) -> Bool {
+    error is CancellationError || (error as? LabError)?.kind == .interrupted
+  }
+
+  /// What can be said of a file whose tests were broken off; `diary` nil: they were not begun.
+  private func interrupted(_ file: String, _ parsed: Parsed<ResolvedLab>, _ diary: RunDiary?) -> FileReport {
+    var tests = diary?.finished ?? []
+    let seconds = diary?.seconds ?? 0
+    for test in meant(parsed.value?.tests ?? []).dropFirst(tests.count) {
+      if diary?.labStands == true, tests.count == diary?.finished.count {
+        let rest = seconds - tests.map(\.seconds).reduce(diary?.startSeconds ?? 0, +)
+        tests.append(TestReport(name: test.name, seconds: max(0, rest), steps: [], error: "interrupted"))
+      } else {
+        tests.append(.notRun(test.name, because: "the run was interrupted"))
+      }
+    }
+    // A lab that was still coming up, or a file that nobody had looked at yet: then no test says what happened.
+    let problem =
+      diary != nil && !tests.contains { $0.verdict == .error } ? (exit: Int32(3), message: "interrupted") : nil
+    var report = FileReport(file: file, lab: parsed.value?.name ?? "", tests: tests, seconds: seconds, problem: problem)
+    report.topology = parsed.value
+    return report
+  }
+
+  private func meant(_ tests: [LabTest]) -> [LabTest] {
+    tests.filter { test in options.only.map { Self.isMeant(test.name, by: $0) } ?? true }
   }
 
   static func isMeant(_ test: String, by only: String) -> Bool { test == only || test.hasPrefix("\(only) [") }
@@ -81,7 +117,7 @@ public struct ScenarioRun: Sendable {
   public static func exitCode(_ reports: [FileReport]) -> Int32 { reports.map(\.exitCode).max() ?? 2 }
 
   private func run(
-    _ file: String, _ parsed: Parsed<ResolvedLab>, _ folders: EvidenceFolders
+    _ file: String, _ parsed: Parsed<ResolvedLab>, _ folders: EvidenceFolders, _ diary: RunDiary
   ) async throws -> FileReport {
     let start = ContinuousClock.now
     for diagnostic in parsed.diagnostics { note(.diagnostic(diagnostic)) }
@@ -89,12 +125,12 @@ public struct ScenarioRun: Sendable {
       return FileReport(
         file: file, lab: "", tests: [], seconds: 0, problem: (2, parsed.errors.first?.description ?? "bad file"))
     }
-    let tests = topology.tests.filter { test in options.only.map { Self.isMeant(test.name, by: $0) } ?? true }
+    let tests = meant(topology.tests)
     guard !tests.isEmpty else {
       return problem(file, topology.name, "\(file): error: there are no tests in it", exit: 2, since: start)
     }
     do {
-      return try await run(tests, of: topology, file, folders, start)
+      return try await run(tests, of: topology, file, folders, start, diary)
     } catch let error as Misfit {
       return problem(file, topology.name, "\(file): error: \(error.reason)", exit: 2, since: start)
     } catch let error as LabError where error.kind != .interrupted {
@@ -113,7 +149,7 @@ public struct ScenarioRun: Sendable {
 
   private func run(
     _ tests: [LabTest], of topology: ResolvedLab, _ file: String, _ folders: EvidenceFolders,
-    _ start: ContinuousClock.Instant
+    _ start: ContinuousClock.Instant, _ diary: RunDiary
   ) async throws -> FileReport {
     let lab: Lab
     let settled: Bool
@@ -127,19 +163,27 @@ public struct ScenarioRun: Sendable {
       (lab, settled) = try await bringUp(topology)
       note(.started(seconds: (ContinuousClock.now - start).seconds))
     }
+    diary.begin()
     let runner = TestRunner(
       api: lab.client, lab: topology, directory: options.directory,
       labName: options.lab == nil ? topology.name : lab.name, folders: folders)
     let result: Result<[TestReport], any Error>
     do {
-      result = .success(try await runner.run(tests, settled: settled) { note(.finished($0)) })
+      result = .success(
+        try await runner.run(tests, settled: settled) {
+          diary.add($0)
+          note(.finished($0))
+        })
     } catch {
       result = .failure(error)
     }
+    let impairments = await runner.impairments()
     let problem = try takeDown(lab, interrupted: Task.isCancelled)
-    return FileReport(
+    var report = FileReport(
       file: file, lab: topology.name, runningAs: lab.name, tests: try result.get(),
       seconds: (ContinuousClock.now - start).seconds, problem: problem.map { (3, $0.message) })
+    report.impairments = impairments
+    return report
   }
 
   /// Why tests of this topology say nothing about that lab; nil: it has every node and every link end.
@@ -195,6 +239,33 @@ public struct ScenarioRun: Sendable {
     let suffix = "-test-\(getpid())"
     return name.prefix(32 - suffix.count) + suffix
   }
+}
+
+/// A signal ended the run. Tests that were over have their reports, the one under way is an error, the others were not run.
+public struct InterruptedRun: Error {
+  public let reports: [FileReport]
+  /// `LabError.interrupted`, which says what became of the lab.
+  public let cause: any Error
+}
+
+/// What is known of a file's tests while they run.
+private final class RunDiary: Sendable {
+  private struct Entries {
+    var finished: [TestReport] = []
+    /// The lab stood after so many seconds.
+    var startSeconds: Double?
+  }
+
+  private let start = ContinuousClock.now
+  private let entries = Mutex(Entries())
+
+  func begin() { entries.withLock { $0.startSeconds = seconds } }
+  func add(_ report: TestReport) { entries.withLock { $0.finished.append(report) } }
+
+  var finished: [TestReport] { entries.withLock { $0.finished } }
+  var startSeconds: Double { entries.withLock { $0.startSeconds ?? 0 } }
+  var labStands: Bool { entries.withLock { $0.startSeconds != nil } }
+  var seconds: Double { (ContinuousClock.now - start).seconds }
 }
 
 /// The tests are of another lab than the one they were to run on.

@@ -71,6 +71,8 @@ public struct TestReport: Sendable {
   public let evidence: String?
   /// Why evidence could not be kept.
   public let evidenceProblem: String?
+  /// Why its turn never came; nil: it was carried out, or that was begun.
+  public var notRun: String?
   /// When it began, milliseconds since 1970.
   public var startedAt: Double = 0
   /// What the lab said during the test, oldest first.
@@ -92,6 +94,7 @@ public struct TestReport: Sendable {
   public var offender: StepReport? { steps.last.flatMap { $0.outcome.holds ? nil : $0 } }
 
   public var verdict: Verdict {
+    if notRun != nil { return .notRun }
     if error != nil { return .error }
     switch offender?.outcome {
     case nil, .held: return .passed
@@ -100,7 +103,17 @@ public struct TestReport: Sendable {
     }
   }
 
-  public enum Verdict: String, Sendable { case passed, failed, undecided, error }
+  public enum Verdict: String, Sendable {
+    case passed, failed, undecided, error
+    case notRun = "not-run"
+  }
+
+  /// A test whose turn never came.
+  static func notRun(_ name: String, because reason: String) -> TestReport {
+    var report = TestReport(name: name, seconds: 0, steps: [])
+    report.notRun = reason
+    return report
+  }
 }
 
 /// What became of one file.
@@ -116,6 +129,8 @@ public struct FileReport: Sendable {
   public let problem: (exit: Int32, message: String)?
   /// What was tested, for drawings and places; nil: the file could not be read.
   public var topology: ResolvedLab?
+  /// What links that declare an impairment did, when the tests were over.
+  public var impairments: [ImpairedDirection] = []
 
   public init(
     file: String, lab: String, runningAs: String? = nil, tests: [TestReport], seconds: Double,

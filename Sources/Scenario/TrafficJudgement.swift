@@ -26,7 +26,9 @@ extension TrafficStep {
     mismatches += judgeLoss(result)
     if isOutside(result.mbit, minimum, maximum) {
       mismatches.append(
-        Mismatch("rate", expected: wanted(minimum, maximum, places: 2, "Mbit/s"), found: "\(decimal(result.mbit, places: 2)) Mbit/s"))
+        Mismatch(
+          "rate", expected: wanted(minimum, maximum, places: 2, "Mbit/s"),
+          found: "\(decimal(result.mbit, places: 2)) Mbit/s"))
     }
     guard mismatches.isEmpty else { return .failed(mismatches) }
     guard minimumDelay != nil || maximumDelay != nil else { return .held }

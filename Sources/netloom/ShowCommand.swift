@@ -2,6 +2,7 @@ import ArgumentParser
 import Lab
 import NorthboundAPI
 import NorthboundClient
+import Scenario
 
 struct ShowCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
@@ -163,6 +164,11 @@ struct ShowCommand: AsyncParsableCommand {
         "\(link.rxDropped + link.txDropped)")
     }
     show(table, otherwise: "\(name) has no links")
+    for link in links {
+      guard let impairment = link.impairment else { continue }
+      Output.line(
+        "\(link.interface) → \(link.peer ?? "nowhere"): asked \(impairment.asked); \(impairment.achieved.text)")
+    }
   }
 
   func show(_ table: Table, otherwise text: String) {

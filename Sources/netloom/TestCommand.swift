@@ -1,6 +1,7 @@
 import ArgumentParser
 import Lab
 import Scenario
+import Synchronization
 
 struct TestCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
@@ -52,7 +53,20 @@ struct TestCommand: AsyncParsableCommand {
       Self.show(note, style, quiet: quiet, verbose: verbose)
     }
     let files = self.files
-    let results = try await outputs.guarding { try await cancelledBySignals { try await run.run(files) } }
+    let partial = PartialReports()
+    let results: [FileReport]
+    do {
+      results = try await outputs.guarding {
+        try await cancelledBySignals { try await partial.keeping { try await run.run(files) } }
+      }
+    } catch {
+      // What is known goes into the reports that were asked for; how the command ends is the signal's.
+      if let reports = partial.reports {
+        if quiet { try Output.json(reports.map(FileResult.init)) }
+        _ = outputs.write(reports)
+      }
+      throw error
+    }
     if quiet {
       try Output.json(results.map(FileResult.init))
     } else {
@@ -86,6 +100,21 @@ struct TestCommand: AsyncParsableCommand {
       if !quiet, verbose { Output.line("converged after \(spoken(seconds: seconds))") }
     case .finished(let report):
       if !quiet { style.lines(report).forEach(Output.line) }
+    }
+  }
+}
+
+/// What tests came to before a signal ended the run.
+private final class PartialReports: Sendable {
+  private let kept = Mutex<[FileReport]?>(nil)
+  var reports: [FileReport]? { kept.withLock { $0 } }
+
+  func keeping<Value: Sendable>(_ work: () async throws -> Value) async throws -> Value {
+    do {
+      return try await work()
+    } catch let interruption as InterruptedRun {
+      kept.withLock { $0 = interruption.reports }
+      throw interruption.cause
     }
   }
 }

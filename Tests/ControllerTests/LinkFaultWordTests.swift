@@ -96,6 +96,49 @@ struct LinkFaultWordTests {
     withExtendedLifetime(machine) {}
   }
 
+  @Test func `a link says what is asked of what leaves, and what the relay and the far end counted`() async throws {
+    let lab = try await FakeLab(slowPair)
+    let machine = try await lab.machine { command in
+      var reply = NLMachineReply()
+      guard case .countLinks(let order) = command.command else { return reply }
+      reply.links = order.links.map { number in
+        var link = NLLinkCounters()
+        link.link = number
+        (link.aToB.packets, link.aToB.dropped) = (1000, 3)
+        (link.aToB.lateMedianNs, link.aToB.lateP99Ns, link.aToB.lateMaxNs) = (10_000, 250_000, 1_500_000)
+        return link
+      }
+      return reply
+    }
+    for name in ["a", "b"] {
+      let agent = try await lab.agent(name)
+      var reply = NLQueryReply()
+      var state = NLLinkState()
+      state.interface = "eth1"
+      // b loses 9 of 900 that a sends, a 1 of 50.
+      (state.loss.offered, state.loss.lost) = name == "b" ? (900, 9) : (50, 1)
+      state.rateDropped = name == "a" ? 7 : 0
+      reply.links = [state]
+      agent.answer(.links, reply)
+    }
+    _ = try await lab.agent("c")
+    #expect(await lab.controller.converged(timeoutMilliseconds: 10_000).converged)
+    try await lab.controller.fault(fault("delay") { ($0.microseconds, $0.from) = (40_000, "a") })
+    try await lab.controller.fault(fault("rate") { ($0.bitsPerSecond, $0.from) = (5_000_000, "a") })
+    let a = try #require(try await lab.controller.links(of: "a").first?.impairment)
+    #expect(a.delayMs == 45 && a.jitterMs == 0 && a.lossPercent == 1 && a.rate == 5_000_000)
+    #expect(
+      a.achieved
+        == AchievedImpairment(
+          packets: 1000, dropped: 3, lateMedianMs: 0.01, lateP99Ms: 0.25, lateMaxMs: 1.5, offered: 900, lost: 9,
+          rateDropped: 7))
+    let b = try #require(try await lab.controller.links(of: "b").first { $0.interface == "eth1" }?.impairment)
+    #expect(b.delayMs == 5 && b.lossPercent == 1 && b.rate == nil)
+    // The relay has passed nothing on: there is nothing to be late.
+    #expect(b.achieved == AchievedImpairment(packets: 0, dropped: 0, offered: 50, lost: 1))
+    withExtendedLifetime(machine) {}
+  }
+
   @Test func `a rate is the sender's`() async throws {
     let (lab, machine, _, agents) = try await start()
     try await lab.controller.fault(

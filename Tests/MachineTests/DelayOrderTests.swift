@@ -91,6 +91,36 @@ private func threeHosts(_ privilege: Privilege) throws -> TestLab {
     #expect(try lab.process("", "relay").restarts == 0)
   }
 
+  @Test func whatALinkCarriedIsWhatTheKernelCountsAtTheFarEndAndNoLaterThanPingSays() throws {
+    let lab = try threeHosts(Privilege.possible[0])
+    try lab.start()
+    #expect(try lab.setDelay(0, 10_000, 5_000).error.isEmpty)
+    // Until the far end is up nobody takes what the kernels say of themselves.
+    let start = try #require(try lab.order { $0.countLinks.links = [0] }.links.first)
+    let said = try lab.shell("h1", "ping -c 40 -i 0.01 -W 5 10.0.1.2")
+    // The link without a relay, and one that is not there, are left out.
+    let before = try lab.received("h2")
+    let links = try lab.order { $0.countLinks.links = [1, 0, 7] }.links
+    let after = try lab.received("h2")
+    #expect(links.map(\.link) == [0])
+    let link = try #require(links.first)
+    // Nodes may say something of their own meanwhile.
+    #expect(before <= link.aToB.packets && link.aToB.packets <= after)
+    #expect(link.aToB.packets - start.aToB.packets >= 40 && link.bToA.packets - start.bToA.packets >= 40)
+    #expect(link.aToB.dropped == start.aToB.dropped && link.bToA.dropped == start.bToA.dropped)
+    // rtt min/avg/max/mdev = 15.1/15.2/15.9/0.1 ms: what is beyond 15 ms is more than a packet was late.
+    let times = try #require(said.firstMatch(of: /= ([0-9.]+)\/([0-9.]+)\/([0-9.]+)\//))
+    let (least, most) = (try #require(Double(times.1)), try #require(Double(times.3)))
+    #expect(least >= 15)
+    for counters in [link.aToB, link.bToA] {
+      #expect(Double(counters.lateMedianNs) / 1_000_000 <= most - 15)
+      #expect(counters.lateMaxNs > 0 && counters.lateMedianNs <= counters.lateMaxNs)
+    }
+    let plain = try fiveNodes(Privilege.possible[0])
+    try plain.start()
+    #expect(try plain.order { $0.countLinks.links = [0] } == NLMachineReply())
+  }
+
   @Test(arguments: Privilege.possible)
   func moreLinksThanOneRelayServesHaveSeveralAndTheLabsEndTakesAll(_ privilege: Privilege) throws {
     let lab = try TestLab(privilege)
@@ -130,6 +160,11 @@ extension TestLab {
     let said = try shell("h1", "ping -c 1 -W 5 10.0.1.2")
     let time = try #require(said.firstRange(of: "time="))
     return try #require(Double(said[time.upperBound...].prefix { $0 != " " }))
+  }
+
+  /// Frames that eth1 received, as the kernel counts.
+  fileprivate func received(_ node: String) throws -> UInt64 {
+    try #require(UInt64(try shell(node, "cat /sys/class/net/eth1/statistics/rx_packets")))
   }
 
   fileprivate func carrierChanges(_ node: String) throws -> Int {

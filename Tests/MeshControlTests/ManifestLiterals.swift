@@ -1,5 +1,4 @@
-import Mesh
-public import MeshControl
+public import Mesh
 
 // Manifests as Swift literals; what a parser would say about places does not matter to most tests.
 extension ManifestValue: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral, ExpressibleByBooleanLiteral,

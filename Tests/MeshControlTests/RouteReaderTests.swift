@@ -1,7 +1,6 @@
-import Mesh
 import Testing
 
-@testable import MeshControl
+@testable import Mesh
 
 struct RouteReaderTests {
   private func document(_ rules: ManifestValue, kind: String = "HTTPRoute") -> ManifestValue {

@@ -34,7 +34,13 @@ import Testing
     #expect((843...957).contains(answered), "\(said)")
     #expect(!said.contains("error"))
     let counted = try bench.run("nft list chain inet netloom loss", in: bench.node.namespace)
-    #expect(counted.contains("iifname \"eth1\" numgen random mod 1000000 < 100000 counter packets"), "\(counted)")
+    #expect(counted.contains(/iifname "eth1" counter packets \d+ bytes \d+ numgen random mod 1000000 < 100000 counter/))
+    // What the agent says was lost is what ping misses; the client may have sent something else beside it.
+    let links = try bench.query(.links).links
+    let loss = try #require(links.first { $0.interface == "eth1" }?.loss)
+    let missing = UInt64(1000 - answered)
+    #expect(loss.offered >= 1000 && loss.lost >= missing && loss.lost - missing <= loss.offered - 1000, "\(loss)")
+    #expect(!links.contains { $0.interface != "eth1" && $0.hasLoss })
     #expect(try bench.desire { _ in }.error.isEmpty)
     #expect(try pings(100, address, bench).answered == 100)
   }
@@ -45,10 +51,22 @@ import Testing
     try bench.run("ip neigh flush dev eth1; ip -6 neigh flush dev eth1", in: bench.client)
     #expect(try pings(3, "10.7.0.1", bench).answered == 0)
     #expect(try pings(3, "fd07::1", bench).answered == 0)
+    let loss = try #require(try bench.query(.links).links.first { $0.interface == "eth1" }?.loss)
+    #expect(loss.offered >= 6 && loss.lost == loss.offered)
     for family in ["-4", "-6"] {
       let entries = try bench.run("ip \(family) neigh show dev eth1", in: bench.client)
       #expect(entries.contains("lladdr") && !entries.contains("FAILED"), "\(entries)")
     }
+  }
+
+  @Test func `what finds the queue of a rate full is counted, as tc counts it`() throws {
+    let bench = try EdgeBench()
+    #expect(try bench.desire { $0.impairments = [impairment("eth1", rate: 1_000_000)] }.error.isEmpty)
+    // 300 of 1000 bytes at once, forwarded towards the client: more than the queue of 1 Mbit/s holds.
+    try bench.run("ping -q -f -l 300 -c 300 -s 1000 -W 1 10.7.0.2 || true", in: bench.server)
+    let dropped = try #require(try bench.query(.links).links.first { $0.interface == "eth1" }?.rateDropped)
+    let shown = try bench.run("tc -s qdisc show dev eth1 root", in: bench.node.namespace)
+    #expect(dropped > 0 && shown.contains("dropped \(dropped),"), "\(dropped): \(shown)")
   }
 
   @Test func `a rate is a TBF of that rate, goes with the wish, and is no drift`() throws {

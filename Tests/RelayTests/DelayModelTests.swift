@@ -67,16 +67,26 @@ import Testing
       nameOfA: "r1:eth1", nameOfB: "r2:eth7")
     let orders: [RelayOrder] = [
       .link(link), .delay(link: 7, aToB: LinkDelay(microseconds: 1, jitter: 2), bToA: LinkDelay(microseconds: 3)),
+      .count(link: 4_294_967_295),
     ]
     #expect(orders[0].text == "link 3 8 9 5000 100 4294967295 0 r1:eth1 r2:eth7")
     let packet = Array(orders.map(\.text).joined(separator: "\n").utf8)
     #expect(packet.withUnsafeBytes { RelayOrder.all(in: $0) } == orders)
-    for text in ["", "link", "link 3 8 9 5000 0 1 0 a", "delay 1 2 3 4 -5", "delay 1 2 3 4 4294967296", "gather 1"] {
+    for text in [
+      "", "link", "link 3 8 9 5000 0 1 0 a", "delay 1 2 3 4 -5", "delay 1 2 3 4 4294967296", "gather 1", "count",
+      "count -1", "count 1 2",
+    ] {
       #expect(RelayOrder(text) == nil, "\(text)")
     }
-    for answer in [RelayAnswer.ready, .set(link: 9), .failed("socket: no such device")] {
+    let carried = CarriedPackets(packets: .max, dropped: 2, lateMedian: 3, lateP99: 4, latest: 5)
+    let none = CarriedPackets(packets: 0, dropped: 0, lateMedian: 0, lateP99: 0, latest: 0)
+    for answer in [
+      RelayAnswer.ready, .set(link: 9), .counts(link: 7, aToB: carried, bToA: none), .failed("socket: no such device"),
+    ] {
       #expect(RelayAnswer(answer.text) == answer)
     }
-    #expect(RelayAnswer("set nine") == nil)
+    for text in ["set nine", "counts 7 1 2 3 4 5 6 7 8 9", "counts 7 1 2 3 4 5 6 7 8 9 -1", "counts", "counts a 1"] {
+      #expect(RelayAnswer(text) == nil, "\(text)")
+    }
   }
 }

@@ -22,6 +22,12 @@ private let isRoot = geteuid() == 0
     #expect(bench.aToB.counters.packets == 500)
     #expect(bench.aToB.counters.bytes == UInt64(frames.reduce(0) { $0 + $1.count }))
     #expect(bench.aToB.lateness.count == 500)
+    let carried = try #require(bench.relay.carried(link: 0))
+    #expect(carried.aToB.packets == 500 && carried.aToB.dropped == 0)
+    #expect(carried.aToB.latest == bench.aToB.lateness.largest)
+    #expect(carried.aToB.lateMedian <= carried.aToB.lateP99 && carried.aToB.lateP99 <= carried.aToB.latest)
+    #expect(carried.bToA == CarriedPackets(packets: 0, dropped: 0, lateMedian: 0, lateP99: 0, latest: 0))
+    #expect(bench.relay.carried(link: 1) == nil)
     #expect(bench.bToA.counters == DirectionCounters())
     #expect(near.read().isEmpty)
   }
@@ -76,6 +82,7 @@ private let isRoot = geteuid() == 0
     }
     #expect(arrived == (0..<32).map { frame($0, length: 100) })
     #expect(bench.relay.statistics[0].contains("dropped: 18 queue full,"))
+    #expect(bench.relay.carried(link: 0)?.aToB.dropped == 18)
   }
 
   @Test func tagsOfVLANsStayInTheirFrames() throws {

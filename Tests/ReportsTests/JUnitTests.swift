@@ -60,6 +60,17 @@ struct JUnitTests {
     #expect(elements.first { $0.name == "testsuites" }?.attributes["errors"] == "1")
   }
 
+  @Test func aTestThatWasNotRunIsSkippedAndNeitherFailureNorError() throws {
+    var notRun = TestReport(name: "later", seconds: 0, steps: [])
+    notRun.notRun = "the run was interrupted"
+    let files = [FileReport(file: "a", lab: "l", tests: [notRun], seconds: 0)]
+    let elements = try read(files)
+    #expect(elements.first { $0.name == "skipped" }?.attributes["message"] == "not run: the run was interrupted")
+    #expect(elements.first { $0.name == "testsuite" }?.attributes["skipped"] == "1")
+    let report = try Reader.run(Reader.python, ["-c", schema], input: JUnitDocument(files).xml())
+    #expect(report == "ok 1 suites, 1 cases\n")
+  }
+
   @Test func charactersThatXMLForbidsDoNotBreakTheDocument() throws {
     let mismatch = Mismatch("output", expected: "a", found: "\u{0}\u{1B}[31m]]>\u{FFFE}\r")
     let elements = try read([FileReport(file: "a", lab: "l", tests: [failing(.failed([mismatch]))], seconds: 0)])
@@ -93,9 +104,9 @@ private let schema = """
           cases += 1
           assert case.tag == 'testcase' and case.get('name') and case.get('classname') and float(case.get('time')) >= 0
           tags = [c.tag for c in case]
-          assert tags in ([], ['failure'], ['error'], ['system-out'], ['failure', 'system-out'], ['error', 'system-out']), tags
+          assert tags in ([], ['failure'], ['error'], ['system-out'], ['failure', 'system-out'], ['error', 'system-out'], ['skipped']), tags
           for outcome in case:
-              assert outcome.tag == 'system-out' or (outcome.get('message') and outcome.get('type')), 'message'
+              assert outcome.tag in ('system-out', 'skipped') or (outcome.get('message') and outcome.get('type')), 'message'
   for name, tag in (('failures', 'failure'), ('errors', 'error')):
       assert int(root.get(name)) == count(root, tag), name
   assert int(root.get('tests')) == cases

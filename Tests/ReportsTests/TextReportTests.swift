@@ -119,3 +119,28 @@ private let paths = RepositoryPaths(root: "/repo", directory: "/repo/network")
     #expect(text.utf8.count < 5000)
   }
 }
+
+@Suite("Impairments in reports") struct ImpairmentReportTests {
+  private static func files() -> [FileReport] {
+    var file = FileReport(file: "a.yaml", lab: "l", tests: [], seconds: 0)
+    let detail = ImpairmentDetail(
+      delayMs: 5, jitterMs: 0, lossPercent: 10, rate: nil,
+      achieved: AchievedImpairment(
+        packets: 7, dropped: 0, lateMedianMs: 0.01, lateP99Ms: 0.02, lateMaxMs: 0.03, offered: 10, lost: 3))
+    file.impairments = [ImpairedDirection(from: "a|b:eth1", to: "<c>:eth1", detail: detail)]
+    return [file]
+  }
+
+  @Test func theTableHasARowForEachDirectionAndNoNameBreaksIt() throws {
+    let markdown = MarkdownSummary(Self.files()).text()
+    let achieved =
+      "7 packets, 0 dropped, late 0.010 ms (median), 0.020 ms (p99), 0.030 ms (most); lost 3 of 10 (30.00 %)"
+    #expect(
+      markdown.split(separator: "\n").contains(
+        #"| a\|b:eth1 | &lt;c&gt;:eth1 | delay 5 ms, loss 10 % | \#(achieved) |"#), "\(markdown)")
+    let html = HTMLReport(Self.files(), path: "r.html", directory: "/").html()
+    #expect(html.contains("<td>a|b:eth1</td><td>&lt;c&gt;:eth1</td><td>delay 5 ms, loss 10 %</td>"))
+    #expect(html.contains("<td>\(achieved)</td>"))
+    #expect(!HTMLReport(try Sample.files(), path: "r.html", directory: "/").html().contains("Impairments"))
+  }
+}

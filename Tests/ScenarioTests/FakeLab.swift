@@ -39,6 +39,8 @@ final class FakeLab: LabAPI {
     var mesh: MeshStatus?
     var meshChange: MeshChange?
     var meshExplanation: MeshExplanation?
+    /// By node.
+    var links: [String: [LinkDetail]] = [:]
     /// Every question fails: the lab is gone.
     var isGone = false
   }
@@ -82,7 +84,7 @@ final class FakeLab: LabAPI {
   }
 
   func neighbors(of node: String) throws -> [NeighborDetail] { try answer("neighbors") { _ in nil } }
-  func links(of node: String) throws -> [LinkDetail] { try answer("links") { _ in nil } }
+  func links(of node: String) throws -> [LinkDetail] { try answer("links \(node)") { $0.links[node] } }
   func explain(node: String, prefix: String) throws -> RouteExplanation { try answer("explain") { _ in nil } }
 
   func trace(_ query: TraceQuery) throws -> Trace {

@@ -210,6 +210,10 @@ private let brokenLinks: [Broken] = [
   Broken("a jitter above its delay", "more than", hosts + "    - {endpoints: [a, b], delay: 5ms, jitter: §6ms}\n"),
   Broken("a loss without its sign", "`%` is missing", hosts + "    - {endpoints: [a, b], loss: §1}\n"),
   Broken("a loss above everything", "from 0% to 100%", hosts + "    - {endpoints: [a, b], loss: §100.5%}\n"),
+  Broken(
+    "a loss that a switch would have to receive", "the switch `s`, which loses nothing",
+    "name: t\ntopology:\n  nodes: {h: {kind: host}, s: {kind: switch}}\n  links:\n"
+      + "    - {endpoints: [h, s], delay: 0, §loss: 1%}\n"),
   Broken("a link's rate in a unit of others", "`10mbit`", hosts + "    - {endpoints: [a, b], rate: §10Mbps}\n"),
   Broken(
     "a shaper on a link with a rate", "whose link has a `rate` (line 7)",

@@ -18,6 +18,26 @@ private func fault(_ fault: String) -> String { steps("{fault: {\(fault)}}") }
 private let ab = "link: [\"a:eth1\", \"b:eth1\"]"
 private let bc = "link: [\"b:eth2\", \"c:eth1\"]"
 
+/// `h` behind the switch `s`, `a – b` with a shaper on `a:eth1`, and one fault.
+private func shaped(_ fault: String) -> String {
+  """
+  name: t
+  topology:
+    nodes:
+      a: {kind: router, asn: 64500, qos: {eth1: {egress: {shape: {rate: 10mbit}}}}}
+      b: {kind: router, asn: 64501}
+      s: {kind: switch}
+      h: {kind: host}
+    links:
+      - {endpoints: ["a:eth1", "b:eth1"], relation: peer-peer}
+      - {endpoints: ["h:eth1", "s:p1"]}
+      - {endpoints: ["b:eth2", "s:p2"]}
+  tests:
+    - {name: x, steps: [{fault: {\(fault)}}]}
+  """
+}
+private let hs = "[\"h:eth1\", \"s:p1\"]"
+
 private func sixteen(_ name: String) -> String { String(repeating: "${\(name)}", count: 16) }
 
 private let brokenVariables: [Broken] = [
@@ -85,6 +105,17 @@ private let brokenFaults: [Broken] = [
   Broken(
     "a jitter where no delay is declared", "expected `delay: 0ms` there",
     fault("jitter: {link: §[\"a:eth1\", \"b:eth1\"], jitter: 5ms}")),
+  Broken(
+    "a loss both ways at a switch", "`from: s`, for what it sends", shaped("loss: {link: §\(hs), percent: 1%}")),
+  Broken(
+    "a loss that a switch would have to receive", "`s` is a switch",
+    shaped("loss: {link: \(hs), percent: 1%, from: §h}")),
+  Broken(
+    "a rate where a shaper stands", "`a:eth1` is shaped already (line 4)",
+    shaped("rate: {link: §[\"a:eth1\", \"b:eth1\"], rate: 5mbit}")),
+  Broken(
+    "a rate of the end that is shaped", "is shaped already",
+    shaped("rate: {\(ab), rate: 5mbit, from: §a}")),
   Broken("a delay of more than 10 s", "from 0 to 10s", fault("delay: {\(bc), delay: §11s}")),
   Broken("a flap of next to no time", "from 10ms", fault("flap: {\(ab), down: §5ms}")),
   Broken("a flap that never happens", "from 1 to", fault("flap: {\(ab), times: §0}")),

@@ -176,9 +176,9 @@ private let wideSample = """
       h: {kind: host, publish: ["8080:80"]}
     links:
       - {endpoints: ["a:eth1", "b:eth1"], relation: customer-provider, roles: false, mtu: 9000, cost: 10}
-      - {endpoints: [b, s], delay: 0, loss: 0.25%}
+      - {endpoints: [b, s], delay: 0}
       - {endpoints: [c, s], delay: 10ms, jitter: 500us, rate: 1.5mbit}
-      - {endpoints: [h, c], addresses: [[192.168.1.2/24], [192.168.1.1/24]]}
+      - {endpoints: [h, c], addresses: [[192.168.1.2/24], [192.168.1.1/24]], loss: 0.25%}
   drift: repair
   policies:
     p:
@@ -235,8 +235,8 @@ private let wideSample = """
         - fault: {loss: {link: ["a:eth1", "b:eth1"], percent: "${loss}", from: a}}
         - fault: {delay: {link: ["b:eth2", "s:eth1"], delay: 50ms, from: "b:eth2"}}
         - fault: {jitter: {link: ["b:eth2", "s:eth1"], jitter: 0}}
-        - fault: {rate: {link: ["a:eth1", "b:eth1"], rate: 5mbit}}
-        - fault: {rate: {link: ["a:eth1", "b:eth1"], rate: 0}}
+        - fault: {rate: {link: ["a:eth1", "b:eth1"], rate: 5mbit, from: b}}
+        - fault: {rate: {link: ["a:eth1", "b:eth1"], rate: 0, from: "b:eth1"}}
         - fault: {partition: [[a, h], [b]]}
         - parallel:
             - [{exec: {node: h, command: "sleep 1"}}, {fault: {kill: a}}]

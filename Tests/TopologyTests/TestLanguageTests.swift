@@ -129,6 +129,27 @@ struct FaultsOfTests {
     #expect(read[1].targets == ["c:eth1", "b:eth2"])
   }
 
+  @Test func whatASwitchSendsMayBeLostAndWhatTheOtherEndOfAShaperSendsHeldBack() throws {
+    let parsed = TopologyFile.parse(
+      text: """
+        name: t
+        topology:
+          nodes:
+            a: {kind: router, asn: 64500, qos: {eth1: {egress: {shape: {rate: 10mbit}}}}}
+            b: {kind: router, asn: 64501}
+            s: {kind: switch}
+          links:
+            - {endpoints: ["a:eth1", "b:eth1"], relation: peer-peer}
+            - {endpoints: ["b:eth2", "s:p1"]}
+        tests:
+          - name: x
+            steps:
+              - fault: {loss: {link: ["b:eth2", "s:p1"], percent: 1%, from: s}}
+              - fault: {rate: {link: ["a:eth1", "b:eth1"], rate: 5mbit, from: b}}
+        """, file: "t.yaml", baseDirectory: "/")
+    #expect(parsed.value?.tests.first?.steps.count == 2, "\(shown(parsed.diagnostics))")
+  }
+
   @Test func aFlapIsASecondEachUnlessWritten() throws {
     let read = try faults("flap: {\(ab), down: 200ms, up: 800ms, times: 5}", "flap: {\(ab)}")
     #expect(read.map(\.downMilliseconds) == [200, 1000] && read.map(\.upMilliseconds) == [800, 1000])

@@ -17,17 +17,49 @@ extension RuleBook {
     add([.interfaceIn(name)] + Self.chance(impairment.lossPpm), [.counter, .drop], to: .loss, origin)
   }
 
-  /// As `numgen random mod 1000000 < N`; every packet needs no number.
+  /// As `counter numgen random mod 1000000 < N`, the counter for how many were offered to chance. Every packet needs no
+  /// number: then all that are offered are lost.
   private static func chance(_ partsPerMillion: UInt32) -> [Match] {
     guard partsPerMillion < 1_000_000 else { return [] }
     let bound = withUnsafeBytes(of: partsPerMillion.bigEndian) { Array($0) }
     return [
       .expressions([
+        .counter(Expression.Counter()),
         .numberGenerator(Expression.NumberGenerator(.random, modulus: 1_000_000)),
         .byteOrder(Expression.ByteOrder(toNetwork: true, length: 4, size: 4)),
         .compare(Expression.Compare(.less, bound)),
       ])
     ]
+  }
+}
+
+extension DataPlane {
+  /// What was lost of what arrived, by interface; where nothing is to be lost there is no entry.
+  func losses() throws(KernelError) -> [String: NLLossCounters] {
+    var losses: [String: NLLossCounters] = [:]
+    let chain = try readTables().table(BaseTable.id)?.chain(BaseChainName.loss.rawValue)
+    let rules = (chain?.rules ?? []).map(\.rule).filter { !$0.counters.isEmpty }
+    guard !rules.isEmpty else { return [:] }
+    for link in view.links.values {
+      guard let name = InterfaceName(link.name) else { continue }
+      let arrives = Nftables.Rule([.interfaceIn(name)], []).expressions
+      let rule = rules.first { Array($0.expressions.prefix(arrives.count)) == arrives }
+      guard let counters = rule?.counters, let offered = counters.first, let lost = counters.last else { continue }
+      var loss = NLLossCounters()
+      (loss.offered, loss.lost) = (offered.packets, lost.packets)
+      losses[link.name] = loss
+    }
+    return losses
+  }
+
+  /// Packets that found the queue of an interface's rate full.
+  func rateDrops() throws(KernelError) -> [InterfaceIndex: UInt64] {
+    guard !program.shapers.isEmpty else { return [:] }
+    var drops: [InterfaceIndex: UInt64] = [:]
+    for qdisc in try view.socket.qdiscs() where qdisc.subject.parent == .root {
+      drops[qdisc.subject.link] = UInt64(qdisc.statistics.drops)
+    }
+    return drops
   }
 }
 

@@ -89,6 +89,7 @@ public struct HTMLReport: Sendable {
       case .failed: "failed"
       case .undecided: "undecided"
       case .error: "could not run"
+      case .notRun: "not run"
       }
     return #"<b class="badge \#(verdict.rawValue)">\#(word)</b>"#
   }
@@ -104,7 +105,25 @@ public struct HTMLReport: Sendable {
       \(file.problem.map { problem -> Markup in #"<p class="problem">\#(problem.message)</p>"# })
       \(drawing)
       \(tests.joined())
+      \(impairments(file))
       </section>
+      """
+  }
+
+  private func impairments(_ file: FileReport) -> Markup? {
+    guard !file.impairments.isEmpty else { return nil }
+    let rows = file.impairments.map { direction -> Markup in
+      let achieved = direction.detail.achieved
+      return """
+        <tr><td>\(direction.from)</td><td>\(direction.to)</td><td>\(direction.detail.asked)</td>\
+        <td>\(achieved.text)</td></tr>
+        """
+    }
+    return """
+      <h3>Impairments: asked, achieved</h3>
+      <div class="scroll"><table class="impairments"><thead><tr><th scope="col">from</th><th scope="col">to</th>\
+      <th scope="col">asked</th><th scope="col">achieved until the end of the tests</th></tr></thead>
+      <tbody>\(rows.joined())</tbody></table></div>
       """
   }
 
@@ -117,6 +136,7 @@ public struct HTMLReport: Sendable {
       <article class="test \(test.verdict.rawValue)" id="\(identifier)" aria-labelledby="\(identifier)-name">
       <h3 id="\(identifier)-name">\(Self.badge(test.verdict)) \(number). \(test.name) \
       <small>\(duration(test.seconds))</small></h3>
+      \(test.notRun.map { _ -> Markup in "<p>\(test.message)</p>" })
       \(test.error.map { error -> Markup in #"<p class="problem">\#(error)</p>"# })
       \(evidence)\(lost)
       \(StepList(test: test, identifier: identifier).markup())

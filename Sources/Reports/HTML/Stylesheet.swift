@@ -26,14 +26,14 @@ enum Stylesheet {
     small{color:var(--dim);font-weight:400;font-size:.82em}
     a{color:var(--link)}code,pre{font:13px/1.45 ui-monospace,monospace;overflow-wrap:anywhere}
     pre{margin:0;white-space:pre-wrap;max-height:24em;overflow:auto}
-    .passed{color:var(--good)}.failed,.error{color:var(--bad)}.undecided{color:var(--open)}
+    .passed{color:var(--good)}.failed,.error{color:var(--bad)}.undecided,.not-run{color:var(--open)}
     .badge{display:inline-block;padding:0 .5em;border-radius:.3em;font-size:.82em;white-space:nowrap}
     .badge.passed{background:var(--good-soft)}.badge.failed,.badge.error{background:var(--bad-soft)}
-    .badge.undecided{background:var(--open-soft)}.badge.fault{color:var(--fault);border:1px solid}
+    .badge.undecided,.badge.not-run{background:var(--open-soft)}.badge.fault{color:var(--fault);border:1px solid}
     .facts{color:var(--dim);font-size:.88em}.problem{color:var(--bad);white-space:pre-wrap}
     .test{border:1px solid var(--line);border-left:.35rem solid var(--good);border-radius:.4rem;
     padding:.9rem 1.1rem;margin:1rem 0;color:var(--ink)}
-    .test.failed,.test.error{border-left-color:var(--bad)}.test.undecided{border-left-color:var(--open)}
+    .test.failed,.test.error{border-left-color:var(--bad)}.test.undecided,.test.not-run{border-left-color:var(--open)}
     .steps{padding-left:1.5rem}.steps>li{margin:.45rem 0;color:var(--ink)}.steps p{margin:.15rem 0}
     .violations{margin:0;padding-left:1.1rem}
     :focus-visible{outline:3px solid var(--link);outline-offset:2px}

@@ -12,6 +12,7 @@ extension LabResolver {
 
   func checkImpairments() {
     for link in links {
+      checkLoss(link)
       guard let jitter = link.tree.entry("jitter"), let most = link.tree.text("jitter").flatMap(parseDelay) else {
         continue
       }
@@ -26,5 +27,17 @@ extension LabResolver {
         )
       }
     }
+  }
+
+  /// Loss is the receiver's, and a switch passes frames on before any rule for packets sees them.
+  private func checkLoss(_ link: LinkDraft) {
+    guard let loss = link.tree.entry("loss"), loss.value.text.flatMap(parsePartsPerMillion) ?? 0 > 0,
+      let end = [link.a, link.b].first(where: { isSwitch($0.node) })
+    else { return }
+    reporter.error(
+      loss.keyPlace,
+      "`loss` on a link of the switch `\(nodes[end.node].name)`, which loses nothing of what it receives; "
+        + "expected a link between nodes that are no switches, or `fault: {loss: …}` with `from: \(nodes[end.node].name)`"
+    )
   }
 }

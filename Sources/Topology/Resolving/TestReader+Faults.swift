@@ -54,6 +54,7 @@ extension TestReader {
     guard let link = value["link"].flatMap(link) else { return nil }
     var step = FaultStep(kind: kind, targets: link.ends)
     step.from = from(value, link)
+    checkEnds(kind, of: link, from: step.from, value)
     switch kind {
     case .loss: step.percent = value.text("percent").flatMap(parsePartsPerMillion).map { Double($0) / 10_000 }
     case .rate: step.bitsPerSecond = value.text("rate").flatMap { $0 == "0" ? 0 : parseRate($0) }
@@ -67,6 +68,34 @@ extension TestReader {
       }
     }
     return step
+  }
+
+  /// What the lab would refuse at run time: loss is the receiver's, and a switch passes frames on before any rule for
+  /// packets sees them; a rate takes the place of a shaper.
+  private func checkEnds(_ kind: FaultStep.Kind, of link: NamedLink, from: String?, _ value: Tree) {
+    guard kind == .loss || kind == .rate, let draft = link.draft else { return }
+    // One that is written and names no end was reported.
+    if from == nil, let written = value["from"], !written.isAbsent { return }
+    let place = value[from == nil ? "link" : "from"]?.place ?? value.place
+    for end in [draft.a, draft.b] {
+      let node = lab.nodes[end.node]
+      let sends = from == nil || from == node.name
+      let receives = from == nil || from != node.name
+      if kind == .loss, receives, lab.isSwitch(end.node) {
+        reporter.error(
+          place,
+          "loss: `\(node.name)` is a switch, which loses nothing of what it receives; expected "
+            + "`from: \(node.name)`, for what it sends")
+        return
+      }
+      if kind == .rate, sends, let shape = node.merged["qos"]?[end.interface]?["egress"]?["shape"] {
+        reporter.error(
+          place,
+          "rate: `\(node.name):\(end.interface)` is shaped already (line \(shape.place.line)); "
+            + "expected one rate to an interface")
+        return
+      }
+    }
   }
 
   /// The node at the end that `from` names.
