@@ -116,8 +116,10 @@ struct AggregatedStream {
     if type == .cluster {
       // Envoy warms a cluster that has changed and waits for its endpoints, which have not, before it acknowledges the
       // cluster or uses it: they are sent again, right behind it.
-      let changed = content.filter { subscription.sent[$0.key].map { $0.revision != content[$0.name]?.revision } ?? false }
-      subscriptions[.endpoints]?.renew(Set(changed.keys))
+      let changed = content.values.filter { new in
+        subscription.sent[new.name].map { $0.revision != new.revision } ?? false
+      }
+      subscriptions[.endpoints]?.renew(Set(changed.map(\.name)))
     }
     responses += 1
     var response = EnvoyDiscoveryResponse()

@@ -11,7 +11,7 @@ extension Lowering {
   }
 
   /// The same for the clusters that the pod belongs to. A pod's connection to itself never leaves by an interface, so
-  /// its inbound listener does not see it: it goes to the application as it is, without TLS.
+  /// its inbound listener does not see it: it goes to the application as it is, without TLS, on the loopback address.
   func endpoints(ofClustersWith pod: MeshPod) -> [EnvoyClusterLoadAssignment] {
     model.clusters.filter { $0.service == pod.service && ($0.version == nil || $0.version == pod.version) }
       .compactMap { assignment($0, model.pathCosts.row(of: pod.name), seenBy: pod.name) }
@@ -48,7 +48,10 @@ extension Lowering {
 
   private func endpoint(_ pod: MeshPod, _ service: MeshService, isOwn: Bool) -> EnvoyLbEndpoint {
     var endpoint = EnvoyLbEndpoint()
-    endpoint.endpoint.address = Self.address(pod.addresses[0], service.targetPort)
+    // The same way that the pod's inbound listener takes.
+    let isLocal = isOwn && pod.sidecar != .none
+    let address = isLocal ? IPAddress.v4(IPv4Address(rawValue: 0x7F00_0001)) : pod.addresses[0]
+    endpoint.endpoint.address = Self.address(address, service.targetPort)
     endpoint.loadBalancingWeight = Google_Protobuf_UInt32Value(1)
     switch pod.health {
     case .healthy: endpoint.healthStatus = .healthy

@@ -130,7 +130,8 @@ struct ResourceCatalog {
 
   private var apiListeners: [EnvoyListener] { model.services.filter(\.protocol.isHTTP).map(lowering.apiListener) }
 
-  private func group(_ bodies: [some NamedResource], _ old: ResourceGroup?, wildcard: [String]? = nil) -> ResourceGroup {
+  private func group(_ bodies: [some NamedResource], _ old: ResourceGroup?, wildcard: [String]? = nil) -> ResourceGroup
+  {
     var resources: [String: Resource] = [:]
     for body in bodies {
       let (name, packed) = (body.resourceName, body.packed)

@@ -63,9 +63,10 @@ struct AggregatedStreamTests {
   @Test func anEmptyFirstListMeansEverythingOfClustersAndListeners() throws {
     var talk = Talk()
     #expect(
-      try talk.say(.cluster).first.map(names) == [
-        "db", "outbound:passthrough", "inbound:passthrough", "web", "web-v1", "web-v2",
-      ].sorted())
+      try talk.say(.cluster).first.map(names)
+        == [
+          "db", "outbound:passthrough", "inbound:passthrough", "web", "web-v1", "web-v2",
+        ].sorted())
     #expect(try talk.say(.listener).first.map(names) == ["outbound:15001"])
   }
 
@@ -246,7 +247,8 @@ struct AggregatedStreamTests {
     var talk = Talk()
     var request = EnvoyDiscoveryRequest()
     request.typeURL = "type.googleapis.com/nothing"
-    #expect(throws: StreamRefusal(code: .invalidArgument, message: "no resources of type type.googleapis.com/nothing")) {
+    #expect(throws: StreamRefusal(code: .invalidArgument, message: "no resources of type type.googleapis.com/nothing"))
+    {
       try talk.stream.receive(request, now: 0)
     }
     request.typeURL = ResourceType.endpoints.typeURL

@@ -20,6 +20,7 @@ enum EnvoyMesh {
     import http.server, sys
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
         def do_GET(self):
             body = (sys.argv[1] + "\\n").encode()
             self.send_response(200)

@@ -86,7 +86,8 @@ import Testing
     #expect(try mesh.ask("plain client 10.77.0.1") == "closed")
     #expect(counts(try mesh.ask("get other 3")).keys.contains { $0.hasSuffix("status=403") })
     // To its own service, where the pod itself is one of the endpoints.
-    #expect(counts(try mesh.ask("get web-1 20")).keys.sorted() == ["v1", "v2"])
+    let own = counts(try mesh.ask("get web-1 20"))
+    #expect(Set(own.keys) == ["v1", "v2"])
 
     outcome = try await server.split("web", ["v1": 100])
     #expect(outcome.isLive)

@@ -110,7 +110,8 @@ final class FakeClient {
     stream = try session.submitRequest(
       [
         HeaderField(":method", "POST"), HeaderField(":scheme", "http"), HeaderField(":path", conduct.path),
-        HeaderField(":authority", "xds"), HeaderField("content-type", "application/grpc"), HeaderField("te", "trailers"),
+        HeaderField(":authority", "xds"), HeaderField("content-type", "application/grpc"),
+        HeaderField("te", "trailers"),
       ], endStream: false)
     if let garbage = conduct.garbage {
       _ = try session.send(stream, garbage, endStream: false)

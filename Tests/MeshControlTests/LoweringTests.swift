@@ -49,6 +49,8 @@ struct LoweringTests {
     let own = try #require(Lowering(model).endpoints(ofClustersWith: model.pods[0]).first { $0.clusterName == "web" })
     let marked = own.endpoints.flatMap(\.lbEndpoints).map { !$0.metadata.filterMetadata.isEmpty }
     #expect(marked == [false, true])
+    let addresses = own.endpoints.flatMap(\.lbEndpoints).map(\.endpoint.address.socketAddress.address)
+    #expect(addresses == ["127.0.0.1", "10.2.0.1"])
   }
 
   /// The table of HTTPPathModifier, replacePrefixMatch, in the terms of what Envoy does with prefix and expression.
@@ -84,7 +86,9 @@ struct LoweringTests {
     #expect(clusters.map(\.weight.value) == [80, 20])
     // A rule that sends elsewhere is none of its business.
     model.routes[0].rules[0].backends.append(Backend(cluster: "db", weight: 5))
-    clusters = Lowering(model).routes(model.services[0], .sidecar).virtualHosts[0].routes[0].route.weightedClusters.clusters
+    clusters =
+      Lowering(model).routes(model.services[0], .sidecar).virtualHosts[0].routes[0].route.weightedClusters
+      .clusters
     #expect(clusters.map(\.weight.value) == [1, 1, 5])
   }
 

@@ -38,7 +38,10 @@ struct RouteReaderTests {
         ]
       ],
       "filters": [
-        ["type": "RequestHeaderModifier", "requestHeaderModifier": ["set": [["name": "a", "value": "1"]], "remove": ["b"]]],
+        [
+          "type": "RequestHeaderModifier",
+          "requestHeaderModifier": ["set": [["name": "a", "value": "1"]], "remove": ["b"]],
+        ],
         ["type": "ResponseHeaderModifier", "responseHeaderModifier": ["add": [["name": "c", "value": "2"]]]],
         ["type": "URLRewrite", "urlRewrite": ["path": ["type": "ReplacePrefixMatch", "replacePrefixMatch": "/v2"]]],
         ["type": "RequestMirror", "requestMirror": ["backendRef": ["name": "web-v2", "port": 80], "percent": 25]],
@@ -65,25 +68,36 @@ struct RouteReaderTests {
 
   @Test func aGRPCRoute() throws {
     let found = try rule(
-      ["matches": [["method": ["service": "helloworld.Greeter", "method": "SayHello"]]], "backendRefs": [["name": "web"]]],
+      [
+        "matches": [["method": ["service": "helloworld.Greeter", "method": "SayHello"]]],
+        "backendRefs": [["name": "web"]],
+      ],
       kind: "GRPCRoute")
     #expect(found.matches.first?.path == .grpc(service: "helloworld.Greeter", method: "SayHello"))
   }
 
   @Test func whatIsNotSupportedIsNamedWithItsPath() {
     #expect(
-      errors([["filters": [["type": "RequestMirror", "requestMirror": ["backendRef": ["name": "web"]]], ["type": "CORS"]]]])
+      errors([
+        ["filters": [["type": "RequestMirror", "requestMirror": ["backendRef": ["name": "web"]]], ["type": "CORS"]]]
+      ])
         == [
           "spec.rules[0].filters[1].type: “CORS” is not supported; possible: RequestHeaderModifier, "
             + "ResponseHeaderModifier, RequestMirror, RequestRedirect, URLRewrite"
         ])
-    #expect(errors([["sessionPersistence": ["type": "Cookie"]]]) == ["spec.rules[0].sessionPersistence: is not supported"])
-    #expect(errors([["backendRefs": [["name": "web", "wieght": 3]]]]) == ["spec.rules[0].backendRefs[0].wieght: is not known"])
+    #expect(
+      errors([["sessionPersistence": ["type": "Cookie"]]]) == ["spec.rules[0].sessionPersistence: is not supported"])
+    #expect(
+      errors([["backendRefs": [["name": "web", "wieght": 3]]]]) == ["spec.rules[0].backendRefs[0].wieght: is not known"]
+    )
     #expect(
       errors([["backendRefs": [["name": "web-v9"]]]]) == [
         "spec.rules[0].backendRefs[0].name: there is no service “web-v9”, and no version of a service that is called so"
       ])
-    #expect(errors([["backendRefs": [["name": "web", "port": 81]]]]) == ["spec.rules[0].backendRefs[0].port: the service's port is 80"])
+    #expect(
+      errors([["backendRefs": [["name": "web", "port": 81]]]]) == [
+        "spec.rules[0].backendRefs[0].port: the service's port is 80"
+      ])
     #expect(errors([["timeouts": ["request": "1x"]]], kind: "GRPCRoute") == ["spec.rules[0].timeouts: is not known"])
   }
 
@@ -93,7 +107,9 @@ struct RouteReaderTests {
   }
 
   /// GEP-2257: the examples of the document.
-  @Test(arguments: [("1h", 3_600_000), ("5m", 300_000), ("10s", 10_000), ("500ms", 500), ("2h45m", 9_900_000), ("0s", 0)])
+  @Test(arguments: [
+    ("1h", 3_600_000), ("5m", 300_000), ("10s", 10_000), ("500ms", 500), ("2h45m", 9_900_000), ("0s", 0),
+  ])
   func durations(_ text: String, _ milliseconds: Int) { #expect(ManifestPlace.milliseconds(text) == milliseconds) }
 
   @Test(arguments: ["", "1", "1d", "-1s", "1.5h", "123456s", "1s1s1s1s1s", "s"])

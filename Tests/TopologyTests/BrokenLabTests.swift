@@ -101,7 +101,7 @@ private let brokenNodes: [Broken] = [
   Broken("a node without kind", "kind", "name: t\ntopology:\n  nodes: {§a: {exec: []}}\n"),
   Broken("a node of which nothing is written", "kind", "name: t\ntopology:\n  nodes:\n    §a:\n"),
   Broken("image", "not yet", "name: t\ntopology:\n  nodes: {a: {kind: host, §image: \"web:1\"}}\n"),
-  Broken("a mesh without services", "has no `services`", pair("mesh: §{mtls: strict}")),
+  Broken("a mesh without services", "has no `services`", pair("§mesh: {mtls: strict}")),
   Broken("AS 0", "RFC 7607", "name: t\ntopology:\n  nodes: {a: {kind: router, asn: §0}}\n"),
   Broken("AS 23456", "AS_TRANS", "name: t\ntopology:\n  nodes: {a: {kind: router, asn: §23456}}\n"),
   Broken("AS 65535", "RFC 7300", "name: t\ntopology:\n  nodes: {a: {kind: router, asn: §65535}}\n"),

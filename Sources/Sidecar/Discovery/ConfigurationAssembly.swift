@@ -5,9 +5,9 @@ import TLS
 enum Interception: Sendable, Equatable {
   /// The kernel redirects them to the listeners of LDS; where they were going is their original destination.
   case redirected
-  /// Not at all: the sidecar listens on each service's own address, and for what is for the pod on this one. For hosts
-  /// without network namespaces.
-  case none(inbound: IPAddress)
+  /// Not at all, for hosts without network namespaces: what is for the pod comes to an address of its own; and where the
+  /// pod is a client, the sidecar listens on each service's address.
+  case none(inbound: IPAddress, outbound: Bool)
 }
 
 extension ResourceStore {
@@ -88,7 +88,7 @@ extension ResourceStore {
         throw ResourceError("", "listener \(plan.name): \(backend.cluster) has no endpoints of its own")
       }
       configuration.services.append(service)
-      if case .none = interception {
+      if case .none(_, outbound: true) = interception {
         configuration.listeners += chain.addresses.map { Listener($0, .outbound(service: chain.name)) }
       }
     }
@@ -121,7 +121,7 @@ extension ResourceStore {
         InboundPort(
           port: chain.port, service: chain.name, target: endpoints[0].endpoint.address, chain.applicationProtocol,
           mutualTLS: chain.mutualTLS, allowed: chain.allowed, rateLimit: chain.rateLimit))
-      if case .none(let address) = interception {
+      if case .none(let address, _) = interception {
         configuration.listeners.append(Listener(SocketAddress(address, chain.port), .inbound(port: chain.port)))
       }
     }
