@@ -1,7 +1,8 @@
 import Foundation
 import Testing
 
-/// A scratch folder and the labs begun from it; `close` takes all of them away.
+/// A scratch folder and the labs begun from it; its end takes all of them away, and has Wireshark's
+/// tools read every capture that lies there.
 final class Bench {
   let directory: String
   /// Ordinary-user benches run every netloom command as nobody, with a home of their own.
@@ -17,6 +18,11 @@ final class Bench {
 
   deinit {
     for lab in labs { _ = try? netloom(["down", "--lab", lab]) }
+    do {
+      for complaint in try CaptureFiles.complaints(in: directory) { Issue.record("\(complaint)") }
+    } catch {
+      Issue.record(error)
+    }
     try? FileManager.default.removeItem(atPath: directory)
   }
 
