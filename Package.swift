@@ -157,6 +157,11 @@ let package = Package(
       "MeshControlTests",
       ["MeshControl", "Mesh", "XDS", "TLS", "HTTP2", "EventLoop", "NetTypes", "CLinux", protobuf]),
     tests("SidecarTests", ["Sidecar", "HTTP1", "TLS", "NetTypes", "CLinux"]),
+    tests(
+      "SidecarDiscoveryTests",
+      [
+        "Sidecar", "Mesh", "MeshControl", "XDS", "TLS", "HTTP1", "HTTP2", "EventLoop", "NetTypes", "CLinux", protobuf,
+      ]),
     tests("NetTypesTests", ["NetTypes"]),
     tests("BGPWireTests", ["BGPWire", "NetTypes"]),
     tests("BGPCoreTests", ["BGPCore", "BGPWire", "NetTypes"]),

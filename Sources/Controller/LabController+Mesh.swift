@@ -83,7 +83,8 @@ extension LabController {
   private func pathCosts(_ model: MeshModel) async -> PathCosts {
     var costs = PathCosts()
     let targets = Dictionary(
-      model.pods.compactMap { pod in pod.autonomousSystem.flatMap { system in pod.addresses.first.map { (system, $0) } } },
+      model.pods.compactMap { pod in pod.autonomousSystem.flatMap { system in pod.addresses.first.map { (system, $0) } }
+      },
       uniquingKeysWith: { first, _ in first })
     var rows: [String: [ASNumber: UInt32]] = [:]
     for pod in model.pods {

@@ -40,7 +40,8 @@ extension LabController {
     switch (pod.sidecar, client?.state) {
     case (.none, _): steps.append("\(pod.name) has no sidecar: its program asks xDS itself")
     case (_, nil): steps.append("the sidecar of \(pod.name) is not connected: it goes by what it had last")
-    case (_, .current): steps.append("the sidecar of \(pod.name) (\(pod.sidecar.rawValue)) has the newest configuration")
+    case (_, .current):
+      steps.append("the sidecar of \(pod.name) (\(pod.sidecar.rawValue)) has the newest configuration")
     case (_, .pending): steps.append("the sidecar of \(pod.name) has not acknowledged the newest configuration yet")
     case (_, .refused):
       let reasons = client?.types.compactMap { type in type.refusal.map { "\(type.type.shortName): \($0)" } } ?? []
@@ -89,7 +90,9 @@ extension LabController {
     let names = endpoints.filter { $0.healthy && $0.priority == nearest }.map { "\($0.pod) (\($0.address))" }
     let further = endpoints.filter { $0.healthy && $0.priority > nearest }.map(\.pod)
     var steps = ["goes to \(names.joined(separator: " or ")): the less busy of two"]
-    if !further.isEmpty { steps.append("further away by BGP, used when those fail: \(further.joined(separator: ", "))") }
+    if !further.isEmpty {
+      steps.append("further away by BGP, used when those fail: \(further.joined(separator: ", "))")
+    }
     return steps
   }
 

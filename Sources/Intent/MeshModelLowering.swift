@@ -76,7 +76,8 @@ extension Topology.MeshService {
       case .grpc: .grpc
       case .tcp: .tcp
       }
-    return Mesh.MeshService(name: name, addresses: addresses, port: port, targetPort: target, protocol: service,
+    return Mesh.MeshService(
+      name: name, addresses: addresses, port: port, targetPort: target, protocol: service,
       isAnnounced: !announcedBy.isEmpty)
   }
 }

@@ -36,7 +36,6 @@ struct MatchReader {
     }
   }
 
-
   private func readMethod(_ place: ManifestPlace) -> RequestMatch.Path? {
     guard let map = place.map() else { return nil }
     defer { map.end() }

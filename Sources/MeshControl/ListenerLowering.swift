@@ -32,7 +32,8 @@ extension Lowering {
     if let service {
       let protected = model.mutualTLS == .off ? nil : downstreamTLS(service)
       // What routers lead here is still addressed to the service's own port.
-      let ports = [service.targetPort] + (service.isAnnounced && service.port != service.targetPort ? [service.port] : [])
+      let ports =
+        [service.targetPort] + (service.isAnnounced && service.port != service.targetPort ? [service.port] : [])
       for port in ports {
         if let protected {
           listener.filterChains.append(

@@ -130,7 +130,8 @@ public enum NodeProgram {
       agent.start()
       let xds = arguments.servesXDS ? try XDSRelay(loop, log, run, node: node) : nil
       return Running(
-        stop: { done in withExtendedLifetime(xds) { agent.stop(done: done) } }, setUpMayBeOver: { agent.setUpMayBeOver() })
+        stop: { done in withExtendedLifetime(xds) { agent.stop(done: done) } },
+        setUpMayBeOver: { agent.setUpMayBeOver() })
     case .standalone(let file, let reloadCommand):
       let speaker = try Standalone(
         loop: loop, log: log, path: file, reloadCommand: reloadCommand, listeners: arguments.listeners)

@@ -18,7 +18,8 @@ struct MeshText {
     var sidecars = Table("POD", "SIDECAR", "STATE", "ACKNOWLEDGED", "REFUSED")
     for sidecar in status.sidecars {
       let acknowledged = sidecar.types.map { type in
-        type.acknowledged == type.sent ? "\(type.type) \(type.sent)" : "\(type.type) \(type.acknowledged) of \(type.sent)"
+        type.acknowledged == type.sent
+          ? "\(type.type) \(type.sent)" : "\(type.type) \(type.acknowledged) of \(type.sent)"
       }
       let refusals = sidecar.types.compactMap { type in type.refusal.map { "\(type.type): \($0)" } }
       sidecars.add(
@@ -31,7 +32,9 @@ struct MeshText {
       status.converged
       ? palette.green("every sidecar has the newest configuration")
       : palette.yellow("not every sidecar has the newest configuration")
-    return ["mtls \(status.mtls)", ""] + services.lines(palette: palette) + [""] + sidecars.lines(palette: palette) + ["", verdict]
+    return ["mtls \(status.mtls)", ""] + services.lines(palette: palette) + [""] + sidecars.lines(palette: palette) + [
+      "", verdict,
+    ]
   }
 
   private func shown(_ state: String) -> String {

@@ -168,7 +168,9 @@ final class FakeLab: LabAPI {
   func flows(_ query: FlowsQuery) throws -> LiveFlows { try answer("flows") { $0.flows } }
   func mesh() throws -> MeshStatus { try answer("mesh") { $0.mesh } }
 
-  func splitMesh(_ request: MeshSplitRequest) throws -> MeshChange { try answer("split \(request.service)") { $0.meshChange } }
+  func splitMesh(_ request: MeshSplitRequest) throws -> MeshChange {
+    try answer("split \(request.service)") { $0.meshChange }
+  }
 
   func explainMesh(_ request: MeshExplainRequest) throws -> MeshExplanation {
     try answer("explain \(request.from) \(request.to)") { $0.meshExplanation }

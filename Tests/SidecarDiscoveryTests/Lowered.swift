@@ -73,7 +73,8 @@ enum Sample {
   static func model(_ mutualTLS: MutualTLS = .strict) -> MeshModel {
     var model = MeshModel(trustDomain: "lab", mutualTLS: mutualTLS)
     let policy = ServicePolicy(
-      balancing: .ringHash, circuitBreaker: ServicePolicy.CircuitBreaker(connections: 10, pendingRequests: 20, requests: 30),
+      balancing: .ringHash,
+      circuitBreaker: ServicePolicy.CircuitBreaker(connections: 10, pendingRequests: 20, requests: 30),
       outlierEjection: ServicePolicy.OutlierEjection(
         consecutiveErrors: 7, baseEjectionMilliseconds: 2500, maximumPercent: 40),
       fault: ServicePolicy.Fault(delayMilliseconds: 50, delayPercent: 10, abortStatus: 418, abortPercent: 2),

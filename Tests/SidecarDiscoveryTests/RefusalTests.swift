@@ -35,7 +35,8 @@ struct RefusalTests {
       $0.filterChains[0].filterChainMatch.serverNames = ["web"]
     }
     check(
-      outbound, "filter_chains[0].filter_chain_match.prefix_ranges[0].prefix_len: must be 32: only single addresses are supported"
+      outbound,
+      "filter_chains[0].filter_chain_match.prefix_ranges[0].prefix_len: must be 32: only single addresses are supported"
     ) { $0.filterChains[0].filterChainMatch.prefixRanges[0].prefixLen.value = 24 }
     check(outbound, "filter_chains[1].filter_chain_match: 10.254.0.1:80 is another chain's too") {
       $0.filterChains[1].filterChainMatch = $0.filterChains[0].filterChainMatch
@@ -43,7 +44,10 @@ struct RefusalTests {
     check(outbound, "filter_chains[0].filters[0].typed_config: google.protobuf.Duration is not supported") {
       $0.filterChains[0].filters[0].typedConfig = Lowered.pack(Google_Protobuf_Duration(seconds: 1))
     }
-    check(inbound, "filter_chains[0].transport_socket.typed_config.require_client_certificate: must be true: TLS is mutual here") {
+    check(
+      inbound,
+      "filter_chains[0].transport_socket.typed_config.require_client_certificate: must be true: TLS is mutual here"
+    ) {
       $0.filterChains[0].transportSocket.typedConfig = Lowered.pack(EnvoyDownstreamTlsContext())
     }
     let manager = "filter_chains[0].filters[0].typed_config"

@@ -106,7 +106,9 @@ struct SessionTests {
       answer[0].hasPrefix("secret [identity,roots] version=1 nonce=x 3 secret identity: tls_certificate: private key"))
     secret.tlsCertificate.privateKey.inlineBytes = Data("nonsense".utf8)
     #expect(receive(.secret, [Lowered.pack(secret)], "3", "y")[0].contains("secret identity: tls_certificate: "))
-    #expect(session.configuration.certificates?.chain == Array(lowered.secrets[0].tlsCertificate.certificateChain.inlineBytes))
+    #expect(
+      session.configuration.certificates?.chain == Array(lowered.secrets[0].tlsCertificate.certificateChain.inlineBytes)
+    )
   }
 
   @Test("What cannot be listened on is refused, and what stood is put back")

@@ -7,7 +7,8 @@ import Testing
     "dual-isp", "asymmetric-return", "inbound-steering", "transit-leak-fixed", "next-hop-self", "private-asn",
     "failover", "lossy-wan",
     "peering-lan", "chain-200", "nat-edge", "nat-asymmetric", "qos-shaping-vs-policing", "sdn-path-steering",
-    "flowspec-mitigation", "enterprise-edge",
+    "flowspec-mitigation", "enterprise-edge", "mesh-basic", "mesh-canary", "mesh-mtls-strict", "mesh-over-wan",
+    "anycast-service", "mesh-envoy-mixed",
   ]
 
   @Test("a topology that claims to hold does", arguments: holding)

@@ -122,7 +122,8 @@ enum ClusterReader {
 
   private static func security(_ source: EnvoyCluster) throws(ResourceError) -> ClusterPlan.Security {
     guard let match = source.transportSocketMatches.first else {
-      return source.hasTransportSocket ? .every(try TLSReader.upstream(source.transportSocket, "transport_socket")) : .none
+      return source.hasTransportSocket
+        ? .every(try TLSReader.upstream(source.transportSocket, "transport_socket")) : .none
     }
     guard source.transportSocketMatches.count == 1 else {
       throw ResourceError("transport_socket_matches[1]", "is not supported")

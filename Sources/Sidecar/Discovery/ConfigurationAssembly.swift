@@ -37,7 +37,8 @@ extension ResourceStore {
   }
 
   private var certificates: Certificates? {
-    let names = activeListeners.values.compactMap(\.secrets) + activeClusters.values.compactMap(\.security.plan?.secrets)
+    let names =
+      activeListeners.values.compactMap(\.secrets) + activeClusters.values.compactMap(\.security.plan?.secrets)
     guard let used = names.first, case .identity(let chain, let key) = secrets[used.identity],
       case .roots(let roots) = secrets[used.roots]
     else { return nil }

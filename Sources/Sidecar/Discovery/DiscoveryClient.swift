@@ -35,8 +35,10 @@ final class DiscoveryClient {
   /// - Parameters:
   ///   - path: of the control plane's unix socket.
   ///   - report: gets a line where the control plane goes away, comes back, or says what cannot be done.
-  init(_ loop: EventLoop, _ path: String, _ session: DiscoverySession, _ sidecar: Sidecar, report: @escaping (String) -> Void)
-  {
+  init(
+    _ loop: EventLoop, _ path: String, _ session: DiscoverySession, _ sidecar: Sidecar,
+    report: @escaping (String) -> Void
+  ) {
     self.loop = loop
     self.path = path
     self.session = session

@@ -91,7 +91,9 @@ struct ListenerReader {
     let name = try ResourceValue.name(source.name, "\(path).name")
     let (filter, place) = try Self.last(source, path)
     if filter.typedConfig.isA(EnvoyTcpProxy.self) {
-      guard source.filters.count == 1 else { throw ResourceError("\(path).filters[0]", "is not supported on the way out") }
+      guard source.filters.count == 1 else {
+        throw ResourceError("\(path).filters[0]", "is not supported on the way out")
+      }
       let backends = try Self.backends(filter, place)
       return OutboundChain(name: name, addresses: addresses, applicationProtocol: .tcp, target: .clusters(backends))
     }
@@ -213,7 +215,9 @@ struct ListenerReader {
       }
       guard source.filters.count <= 2 else { throw ResourceError("\(path).filters[1]", "is a second RBAC") }
       let backends = try Self.backends(filter, place)
-      guard backends.count == 1 else { throw ResourceError("\(place).weighted_clusters", "is not supported on the way in") }
+      guard backends.count == 1 else {
+        throw ResourceError("\(place).weighted_clusters", "is not supported on the way in")
+      }
       chain.cluster = backends[0].cluster
       return chain
     }
@@ -231,7 +235,8 @@ struct ListenerReader {
   }
 
   /// Everything that has been let in goes to the application.
-  private static func onlyCluster(_ manager: EnvoyHttpConnectionManager, _ path: String) throws(ResourceError) -> String {
+  private static func onlyCluster(_ manager: EnvoyHttpConnectionManager, _ path: String) throws(ResourceError) -> String
+  {
     guard case .routeConfig(let configuration) = manager.routeSpecifier else {
       throw ResourceError("\(path).route_config", "is missing")
     }

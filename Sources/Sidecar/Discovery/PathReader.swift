@@ -7,7 +7,9 @@ enum PathReader {
     -> PathReplacement?
   {
     if !source.prefixRewrite.isEmpty {
-      guard !source.hasRegexRewrite else { throw ResourceError("\(path).regex_rewrite", "is there beside prefix_rewrite") }
+      guard !source.hasRegexRewrite else {
+        throw ResourceError("\(path).regex_rewrite", "is there beside prefix_rewrite")
+      }
       return try prefix(source.prefixRewrite, match, "\(path).prefix_rewrite")
     }
     return source.hasRegexRewrite ? try expression(source.regexRewrite, match, "\(path).regex_rewrite") : nil
