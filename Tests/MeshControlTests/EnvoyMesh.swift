@@ -6,6 +6,7 @@ enum EnvoyMesh {
 
     # A test runner blocks signals, and what it starts inherits that.
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1))
     world = json.loads(sys.argv[1])
     prefix = f"nlx{os.getpid() % 100000}"
     children, spaces = [], []

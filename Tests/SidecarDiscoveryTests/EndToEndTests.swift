@@ -110,16 +110,16 @@ import Testing
     second.stop()
   }
 
-  @Test("New certificates come into force without an end of connections")
-  func rotation() async throws {
+  @Test("New certificates come into force without an end of connections", arguments: [false, true])
+  func rotation(_ isOpaque: Bool) async throws {
     let scene = try Scene()
-    let (server, pods) = try await start(scene, scene.model())
+    let (server, pods) = try await start(scene, scene.model(isOpaque: isOpaque))
     let peer = try scene.connect()
     #expect(peer.get("/old").status == 200)
     let old = pods.map { $0.certificateChain }
     // A control plane that knows nothing of the one before gives everybody a new certificate.
     server.stop()
-    let second = try scene.server(scene.model())
+    let second = try scene.server(scene.model(isOpaque: isOpaque))
     #expect(try await second.ready(Self.everybody).isLive)
     let new = pods.map { $0.certificateChain }
     for (one, other) in zip(old, new) { #expect(one != other && !other.isEmpty) }

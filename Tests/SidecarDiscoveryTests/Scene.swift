@@ -27,10 +27,11 @@ final class Scene: Sendable {
 
   func address(_ host: Int) -> IPAddress { IPAddress("\(net).\(host)") ?? .v4(IPv4Address(rawValue: 0)) }
 
-  func model(_ mutualTLS: MutualTLS = .strict) -> MeshModel {
+  func model(_ mutualTLS: MutualTLS = .strict, isOpaque: Bool = false) -> MeshModel {
     var model = MeshModel(trustDomain: "lab", mutualTLS: mutualTLS)
     model.services = [
-      MeshService(name: "web", addresses: [address(1)], port: origin.port, targetPort: origin.port, protocol: .http)
+      MeshService(name: "web", addresses: [address(1)], port: origin.port, targetPort: origin.port,
+        protocol: isOpaque ? .tcp : .http)
     ]
     model.pods = [
       MeshPod(

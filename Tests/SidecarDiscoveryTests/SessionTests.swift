@@ -127,6 +127,24 @@ struct SessionTests {
     #expect(session.configuration == before)
   }
 
+  @Test("A listener that waited and cannot be opened is refused by itself; what it waited for is taken")
+  mutating func notOpened() {
+    _ = session.begin()
+    for (kind, resources) in [
+      (ResourceKind.cluster, lowered.packedClusters), (.endpoints, lowered.packedEndpoints),
+      (.listener, lowered.packedListeners), (.routes, lowered.packedRoutes),
+    ] { _ = receive(kind, resources, "1", "\(kind.word)-1") }
+    let answer = session.receive(response(.secret, lowered.packedSecrets, "1", "x")) { configuration in
+      if !configuration.listeners.isEmpty { throw ConfigurationError("bind 0.0.0.0:15001: Address already in use") }
+    }
+    #expect(
+      answer.map(text) == [
+        "listener [] version= nonce=listener-1 3 bind 0.0.0.0:15001: Address already in use",
+        "routes [] version=1 nonce=routes-1", "secret [identity,roots] version=1 nonce=x",
+      ])
+    #expect(session.configuration.listeners.isEmpty)
+  }
+
   @Test("Routes that wait too long for their cluster are refused with its name; the old ones stay")
   mutating func patience() {
     complete()

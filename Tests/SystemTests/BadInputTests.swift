@@ -14,7 +14,7 @@ import Testing
       ),
       ("reserved-asn", "name: x\ntopology:\n  nodes:\n    a: {kind: router, asn: 23456}\n", ":4:", "23456"),
       ("syntax", "name: x\ntopology: {nodes: [\n", ":", "error"),
-      ("not-yet", "name: x\ntopology:\n  nodes:\n    a: {kind: pod}\n", ":4:", "not yet"),
+      ("not-yet", "name: x\ntopology:\n  nodes:\n    a: {kind: registry}\n", ":4:", "not yet"),
       ("empty", "", ":1:1:", "error"),
       ("binary", "\u{0}\u{1}\u{2}", ":", "error"),
     ])
@@ -64,8 +64,8 @@ import Testing
       let run = try bench.netloom(arguments)
       #expect(run.exit == 2 && run.errors.contains(words), "\(arguments): \(run.exit) \(run.errors)")
     }
-    let later = try bench.netloom(["mesh", "status"])
-    #expect(later.exit == 2 && later.errors == "netloom: mesh is not there yet in this version\n", "\(later.errors)")
+    let later = try bench.netloom(["pipeline", "run"])
+    #expect(later.exit == 2 && later.errors == "netloom: pipeline is not there yet in this version\n", "\(later.errors)")
   }
 
   @Test("a report that cannot be written is refused before any lab is started")

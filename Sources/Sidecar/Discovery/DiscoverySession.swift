@@ -117,13 +117,22 @@ struct DiscoverySession {
       return refuse(kind, response.nonce, error.description)
     }
     store.settle()
+    var refusals: [EnvoyDiscoveryRequest] = []
     if let reason = putInForce(response.versionInfo, apply) {
-      store = before
-      return refuse(kind, response.nonce, reason)
+      // A listener that has waited for this response may be what cannot be opened.
+      if kind != .listener, let waiting = subscriptions[.listener]?.pending {
+        store.keepActiveListeners()
+        store.settle()
+        if putInForce(response.versionInfo, apply) == nil { refusals = refuse(.listener, waiting.nonce, reason) }
+      }
+      if refusals.isEmpty {
+        store = before
+        return refuse(kind, response.nonce, reason)
+      }
     }
     if kind == .listener { hasListeners = true }
     subscriptions[kind]?.pending = Pending(version: response.versionInfo, nonce: response.nonce)
-    return acknowledge() + subscribe()
+    return refusals + acknowledge() + subscribe()
   }
 
   /// - Returns: why it cannot be.

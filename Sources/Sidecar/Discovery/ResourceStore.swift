@@ -75,7 +75,13 @@ struct ResourceStore {
     }
     routes = routes.filter { routeNames.contains($0.key) }
     activeRoutes = activeRoutes.filter { routeNames.contains($0.key) }
+    let inForce = activeListeners.values.compactMap(\.secrets) + kept.values.compactMap(\.security.plan?.secrets)
+    let secretsUsed = secretNames.union(inForce).reduce(into: Set<String>()) { $0.formUnion([$1.identity, $1.roots]) }
+    secrets = secrets.filter { secretsUsed.contains($0.key) }
   }
+
+  /// Forgets listeners that are not in force.
+  mutating func keepActiveListeners() { listeners = activeListeners }
 
   /// The newest one that is complete, the one in force otherwise.
   private func usable(_ name: String) -> ClusterPlan? {
