@@ -49,10 +49,12 @@ final class ClientProcess {
 
   private var heard: String { String(decoding: buffer, as: UTF8.self) }
 
-  /// Tells it to end, and waits until it has.
+  /// Ends it, whatever it is doing, and waits until it has ended.
   func stop() {
     guard process.isRunning else { return }
-    try? input.fileHandleForWriting.write(contentsOf: Data("stop\n".utf8))
+    process.terminate()
+    // It has cleaned up when it has let go of its output.
+    while (try? readLine("its end")) != nil {}
     process.waitUntilExit()
   }
 }

@@ -12,7 +12,10 @@ enum EnvoyMesh {
     children, spaces = [], []
 
     def run(*command, text=None):
-        done = subprocess.run(command, input=text, text=True, capture_output=True)
+        try:
+            done = subprocess.run(command, input=text, text=True, capture_output=True, timeout=25)
+        except subprocess.TimeoutExpired:
+            return "timeout"
         if done.returncode:
             raise SystemExit(f"{command}: {done.stderr}")
         return done.stdout
@@ -111,8 +114,6 @@ enum EnvoyMesh {
         print("ready", flush=True)
         for line in sys.stdin:
             words = line.split()
-            if words[0] == "stop":
-                break
             if words[0] == "get":
                 print(get(words[1:]), flush=True)
             if words[0] == "plain":

@@ -46,6 +46,7 @@ final class FakeFleet: Sendable {
           if let ended = client.ended { client.onEnd?(ended) }
           return
         }
+        continuation.resume(returning: "no client is connected")
       }
     }
   }

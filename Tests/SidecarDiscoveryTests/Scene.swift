@@ -30,7 +30,8 @@ final class Scene: Sendable {
   func model(_ mutualTLS: MutualTLS = .strict, isOpaque: Bool = false) -> MeshModel {
     var model = MeshModel(trustDomain: "lab", mutualTLS: mutualTLS)
     model.services = [
-      MeshService(name: "web", addresses: [address(1)], port: origin.port, targetPort: origin.port,
+      MeshService(
+        name: "web", addresses: [address(1)], port: origin.port, targetPort: origin.port,
         protocol: isOpaque ? .tcp : .http)
     ]
     model.pods = [

@@ -65,7 +65,8 @@ import Testing
       #expect(run.exit == 2 && run.errors.contains(words), "\(arguments): \(run.exit) \(run.errors)")
     }
     let later = try bench.netloom(["pipeline", "run"])
-    #expect(later.exit == 2 && later.errors == "netloom: pipeline is not there yet in this version\n", "\(later.errors)")
+    #expect(
+      later.exit == 2 && later.errors == "netloom: pipeline is not there yet in this version\n", "\(later.errors)")
   }
 
   @Test("a report that cannot be written is refused before any lab is started")

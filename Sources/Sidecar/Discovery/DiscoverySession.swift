@@ -121,7 +121,7 @@ struct DiscoverySession {
     if let reason = putInForce(response.versionInfo, apply) {
       // A listener that has waited for this response may be what cannot be opened.
       if kind != .listener, let waiting = subscriptions[.listener]?.pending {
-        store.keepActiveListeners()
+        store.restoreListeners(of: before)
         store.settle()
         if putInForce(response.versionInfo, apply) == nil { refusals = refuse(.listener, waiting.nonce, reason) }
       }

@@ -80,8 +80,10 @@ struct ResourceStore {
     secrets = secrets.filter { secretsUsed.contains($0.key) }
   }
 
-  /// Forgets listeners that are not in force.
-  mutating func keepActiveListeners() { listeners = activeListeners }
+  /// Listeners are those that were in force before.
+  mutating func restoreListeners(of before: ResourceStore) {
+    (listeners, activeListeners) = (before.activeListeners, before.activeListeners)
+  }
 
   /// The newest one that is complete, the one in force otherwise.
   private func usable(_ name: String) -> ClusterPlan? {
