@@ -63,26 +63,28 @@ struct ConversionTests {
   @Test("A pod's own port: TLS, who may connect, how often")
   func inbound() throws {
     let web = try ResourceStore(try Lowered(Sample.model(), pod: "web-a")).configuration()
-    #expect(
-      web.inbound == [
-        InboundPort(
-          port: 8080, service: "web", target: try socket("127.0.0.1:8080"), .http, mutualTLS: .strict,
-          rateLimit: RateLimit(perSecond: 100, burst: 100))
-      ])
+    var port = InboundPort(
+      port: 8080, service: "web", target: try socket("127.0.0.1:8080"), .http, mutualTLS: .strict,
+      rateLimit: RateLimit(perSecond: 100, burst: 100))
+    port.fallsBackToDestination = true
+    #expect(web.inbound == [port])
+    #expect(!web.passesUnknownInbound)
     #expect(web.listeners.filter { $0.purpose == .inboundCapture }.map(\.address.port) == [15006, 15006])
     let database = try ResourceStore(try Lowered(Sample.model(), pod: "db-1")).configuration()
-    #expect(
-      database.inbound == [
-        InboundPort(
-          port: 5433, service: "db", target: try socket("127.0.0.1:5433"), .tcp, mutualTLS: .strict,
-          allowed: ["spiffe://lab/ns/default/sa/web"])
-      ])
+    port = InboundPort(
+      port: 5433, service: "db", target: try socket("127.0.0.1:5433"), .tcp, mutualTLS: .strict,
+      allowed: ["spiffe://lab/ns/default/sa/web"])
+    port.fallsBackToDestination = true
+    #expect(database.inbound == [port])
   }
 
   @Test("Permissive takes both, off neither asks nor offers TLS")
   func modes() throws {
     let permissive = try ResourceStore(try Lowered(Sample.permissive(), pod: "web-a")).configuration()
     #expect(permissive.inbound.map(\.mutualTLS) == [.permissive])
+    #expect(permissive.passesUnknownInbound)
+    // The pod's own endpoint is reached without its sidecar, so in the clear.
+    #expect(permissive.clusters.first { $0.name == "web" }?.endpoints.map(\.usesTLS) == [false, true])
     #expect(permissive.clusters.first { $0.name == "db" }?.tls?.identities == ["spiffe://lab/ns/default/sa/db"])
     let store = try ResourceStore(try Lowered(Sample.withoutTLS(), pod: "web-a"))
     #expect(store.names(.secret).isEmpty)
@@ -126,7 +128,11 @@ struct ConversionTests {
     var retry = RetryPolicy(attempts: 3, codes: [502, 503])
     retry.backoff = 40
     #expect(full.retry == retry)
-    #expect(full.mirror == Mirror(cluster: "web-v2", percent: 25))
+    #expect(full.mirrors == [Mirror(cluster: "web-v2", percent: 25), Mirror(cluster: "db")])
+    var backend = WeightedBackend("web")
+    backend.requestHeaders.set = [HeaderChanges.Pair("x-backend", "1")]
+    backend.responseHeaders.remove = ["x-secret"]
+    #expect(full.backends == [backend])
     #expect(full.rewrite == Rewrite(host: "other", path: .full("/a\\b")))
     let redirect = try #require(rule(.prefix("/old"))?.redirect)
     var wanted = Redirect(scheme: "https", host: "new.example", port: 8443, path: .prefix("/new"))
@@ -135,8 +141,7 @@ struct ConversionTests {
     #expect(rule(.prefix("/strip"))?.rewrite?.path == .prefix("/"))
     #expect(rule(.expression("/e[0-9]+"))?.backends == [WeightedBackend("web-v1")])
     // Backends that come to nothing: an answer that the sidecar makes itself.
-    #expect(rule(.exact("/none"))?.fault?.abortStatus == 500)
-    #expect(rule(.exact("/none"))?.fault?.abortPercent == 100)
+    #expect(rule(.exact("/none"))?.directResponse == 500)
     #expect(rules.last?.matches == [])
   }
 }

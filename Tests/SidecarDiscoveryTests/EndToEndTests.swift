@@ -102,8 +102,7 @@ import Testing
     #expect(peer.get("/after").status == 200)
     #expect(try await second.split("web", ["v2": 1]).isLive)
     let before = pods[1].inboundRequests
-    let fresh = try scene.connect()
-    for _ in 0..<10 { #expect(fresh.get().status == 200) }
+    for _ in 0..<10 { #expect(peer.get().status == 200) }
     #expect(pods[1].inboundRequests == before + 10)
     #expect(pods[2].reports.last == "control plane: connected")
     for pod in pods { pod.stop() }

@@ -67,7 +67,9 @@ extension Sample {
       rule.retry?.attempts = 3
       rule.retry?.codes = [502, 503]
       rule.retry?.backoff = 40
-      rule.mirrors = [Mirror(cluster: "web-v2")]
+      rule.mirrors = [Mirror(cluster: "web-v2"), Mirror(cluster: "db")]
+      rule.backends[0].requestHeaders.set = [HeaderChange.Field(name: "X-Backend", value: "1")]
+      rule.backends[0].responseHeaders.remove = ["X-Secret"]
       rule.mirrors[0].perMillion = 250_000
       rule.rewrite = rewrite(.fullPath("/a\\b"), host: "other")
     }

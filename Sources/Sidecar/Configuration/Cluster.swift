@@ -34,6 +34,8 @@ public struct Endpoint: Sendable, Hashable {
   /// 0 is used first; the next one when less than all that is needed of the former is healthy.
   public var priority: Int
   public var isHealthy: Bool
+  /// False: in the clear although the cluster has TLS; there is no sidecar at the other end.
+  public var usesTLS = true
 
   public init(
     _ address: SocketAddress, weight: Int = 1, locality: String = "", priority: Int = 0, isHealthy: Bool = true

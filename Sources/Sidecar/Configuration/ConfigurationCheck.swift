@@ -63,11 +63,12 @@ enum ConfigurationCheck {
         throw ConfigurationError("\(place): weight \(backend.weight) of \(backend.cluster)")
       }
     }
-    if let mirror = route.mirror, !clusters.contains(mirror.cluster) {
+    for mirror in route.mirrors where !clusters.contains(mirror.cluster) {
       throw ConfigurationError("\(place): no cluster \(mirror.cluster)")
     }
     for match in route.matches { try check(match, place) }
-    for changes in [route.requestHeaders, route.responseHeaders] {
+    let backendHeaders = route.backends.flatMap { [$0.requestHeaders, $0.responseHeaders] }
+    for changes in [route.requestHeaders, route.responseHeaders] + backendHeaders {
       for pair in changes.set + changes.add where !HeaderFields.isName(pair.name) || !HeaderFields.isValue(pair.value) {
         throw ConfigurationError("\(place): header \(pair.name)")
       }
@@ -76,6 +77,9 @@ enum ConfigurationCheck {
     for milliseconds in times { try checkTime(milliseconds ?? 0, place) }
     if let status = route.redirect?.status, !(300...399).contains(status) {
       throw ConfigurationError("\(place): redirect by \(status)")
+    }
+    if let status = route.directResponse, !(200...599).contains(status) {
+      throw ConfigurationError("\(place): answer by \(status)")
     }
     if let status = route.fault?.abortStatus, !(200...599).contains(status) {
       throw ConfigurationError("\(place): abort by \(status)")

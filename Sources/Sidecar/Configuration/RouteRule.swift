@@ -7,8 +7,10 @@ public struct RouteRule: Sendable, Equatable {
   public var requestHeaders = HeaderChanges()
   public var responseHeaders = HeaderChanges()
   public var redirect: Redirect?
+  /// Every request is answered with this status by the sidecar itself.
+  public var directResponse: Int?
   public var rewrite: Rewrite?
-  public var mirror: Mirror?
+  public var mirrors: [Mirror] = []
   public var backends: [WeightedBackend] = []
   public var timeouts = Timeouts()
   public var retry: RetryPolicy?
@@ -128,6 +130,9 @@ public struct Mirror: Sendable, Equatable {
 public struct WeightedBackend: Sendable, Equatable {
   public var cluster: String
   public var weight: Int
+  /// Of requests that go there, after those of the rule.
+  public var requestHeaders = HeaderChanges()
+  public var responseHeaders = HeaderChanges()
 
   public init(_ cluster: String, weight: Int = 1) {
     self.cluster = cluster

@@ -21,6 +21,8 @@ public struct SidecarConfiguration: Sendable, Equatable {
   public var mark: UInt32 = 0
   /// What becomes of captured connections to addresses that are no service's.
   public var passesUnknown = true
+  /// What becomes of captured connections to ports of the pod that are not in `inbound`.
+  public var passesUnknownInbound = true
   public var limits = ConnectionLimits()
   public var accessLog = AccessLogging.off
 
@@ -97,6 +99,8 @@ public struct InboundPort: Sendable, Equatable {
   public var port: UInt16
   /// Where the application listens; nil: where the connection was addressed to.
   public var target: SocketAddress?
+  /// Where nothing listens on `target`, the address that the connection was addressed to is tried, with `target`'s port.
+  public var fallsBackToDestination = false
   public var applicationProtocol: ApplicationProtocol
   public var mutualTLS: MutualTLS
   /// SPIFFE identities that may connect; nil: everybody that mutual TLS lets in.

@@ -23,6 +23,7 @@ extension ResourceStore {
     configuration.inbound = []
     configuration.certificates = certificates
     configuration.passesUnknown = false
+    configuration.passesUnknownInbound = false
     for name in activeClusters.keys.sorted() {
       if let plan = activeClusters[name], let cluster = cluster(plan) { configuration.clusters.append(cluster) }
     }
@@ -56,12 +57,11 @@ extension ResourceStore {
     case .fixed(let fixed): endpoints = fixed
     case .originalDestination: return nil
     }
-    cluster.endpoints = endpoints.map(\.endpoint)
-    switch plan.security {
-    case .none: break
-    case .every(let tls): cluster.tls = tls.upstream
-    case .marked(let tls):
-      if endpoints.contains(where: \.isMarked) { cluster.tls = tls.upstream }
+    cluster.tls = plan.security.plan?.upstream
+    cluster.endpoints = endpoints.map { endpoint in
+      var result = endpoint.endpoint
+      if case .marked = plan.security { result.usesTLS = endpoint.isMarked }
+      return result
     }
     return cluster
   }
@@ -72,12 +72,7 @@ extension ResourceStore {
     _ plan: ListenerPlan, _ chains: [OutboundChain], to configuration: inout SidecarConfiguration,
     _ interception: Interception
   ) throws(ResourceError) {
-    if let passthrough = plan.passthrough {
-      guard activeClusters[passthrough]?.discovery == .originalDestination else {
-        throw ResourceError("", "listener \(plan.name): default_filter_chain must lead to an ORIGINAL_DST cluster")
-      }
-      configuration.passesUnknown = true
-    }
+    if try passes(plan) { configuration.passesUnknown = true }
     for chain in chains {
       var service = Service(chain.name, addresses: chain.addresses, chain.applicationProtocol, routes: [])
       switch chain.target {
@@ -98,6 +93,15 @@ extension ResourceStore {
     }
   }
 
+  /// Whether what is for none of the chains goes where it was going.
+  private func passes(_ plan: ListenerPlan) throws(ResourceError) -> Bool {
+    guard let passthrough = plan.passthrough else { return false }
+    guard activeClusters[passthrough]?.discovery == .originalDestination else {
+      throw ResourceError("", "listener \(plan.name): default_filter_chain must lead to an ORIGINAL_DST cluster")
+    }
+    return true
+  }
+
   /// A rule with what its listener and its clusters say on top.
   private func finished(_ rule: RouteRule, _ fault: FaultInjection?) -> RouteRule {
     var rule = rule
@@ -114,14 +118,16 @@ extension ResourceStore {
     _ plan: ListenerPlan, _ chains: [InboundChain], to configuration: inout SidecarConfiguration,
     _ interception: Interception
   ) throws(ResourceError) {
+    if try passes(plan) { configuration.passesUnknownInbound = true }
     for chain in chains {
       guard case .fixed(let endpoints) = activeClusters[chain.cluster]?.discovery, endpoints.count == 1 else {
         throw ResourceError("", "listener \(plan.name): \(chain.cluster) must be a STATIC cluster of one endpoint")
       }
-      configuration.inbound.append(
-        InboundPort(
-          port: chain.port, service: chain.name, target: endpoints[0].endpoint.address, chain.applicationProtocol,
-          mutualTLS: chain.mutualTLS, allowed: chain.allowed, rateLimit: chain.rateLimit))
+      var port = InboundPort(
+        port: chain.port, service: chain.name, target: endpoints[0].endpoint.address, chain.applicationProtocol,
+        mutualTLS: chain.mutualTLS, allowed: chain.allowed, rateLimit: chain.rateLimit)
+      port.fallsBackToDestination = true
+      configuration.inbound.append(port)
       if case .none(let address, _) = interception {
         configuration.listeners.append(Listener(SocketAddress(address, chain.port), .inbound(port: chain.port)))
       }

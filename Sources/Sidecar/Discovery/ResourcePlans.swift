@@ -72,7 +72,7 @@ struct RoutePlan: Equatable {
   var rules: [RouteRule]
 
   var clusterNames: Set<String> {
-    Set(rules.flatMap { rule in rule.backends.map(\.cluster) + [rule.mirror?.cluster].compactMap(\.self) })
+    Set(rules.flatMap { rule in rule.backends.map(\.cluster) + rule.mirrors.map(\.cluster) })
   }
 }
 

@@ -29,21 +29,16 @@ enum RouteReader {
     switch source.action {
     case .route(let action): try fill(&rule, action, source.match, "\(path).route")
     case .redirect(let redirect): rule.redirect = try self.redirect(redirect, source.match, "\(path).redirect")
-    case .directResponse(let response): rule.fault = try answer(response, "\(path).direct_response")
+    case .directResponse(let response): rule.directResponse = try status(response, "\(path).direct_response")
     case nil: throw ResourceError(path, "has no action")
     }
     return rule
   }
 
   /// An answer that the sidecar makes itself, every time.
-  private static func answer(_ source: EnvoyDirectResponseAction, _ path: String) throws(ResourceError)
-    -> FaultInjection
-  {
+  private static func status(_ source: EnvoyDirectResponseAction, _ path: String) throws(ResourceError) -> Int {
     guard (200...599).contains(source.status) else { throw ResourceError("\(path).status", "must be 200 to 599") }
-    var fault = FaultInjection()
-    fault.abortStatus = Int(source.status)
-    fault.abortPercent = 100
-    return fault
+    return Int(source.status)
   }
 
   // MARK: Matches
@@ -121,16 +116,14 @@ enum RouteReader {
     var rewrite = Rewrite(host: nil, path: try PathReader.rewrite(source, match, path))
     if !source.hostRewriteLiteral.isEmpty { rewrite.host = source.hostRewriteLiteral }
     if rewrite != Rewrite() { rule.rewrite = rewrite }
-    guard source.requestMirrorPolicies.count <= 1 else {
-      throw ResourceError("\(path).request_mirror_policies[1]", "is not supported: one copy is all")
-    }
-    if let mirror = source.requestMirrorPolicies.first {
-      let place = "\(path).request_mirror_policies[0]"
-      rule.mirror = Mirror(cluster: try ResourceValue.name(mirror.cluster, "\(place).cluster"))
+    for (index, mirror) in source.requestMirrorPolicies.enumerated() {
+      let place = "\(path).request_mirror_policies[\(index)]"
+      var copy = Mirror(cluster: try ResourceValue.name(mirror.cluster, "\(place).cluster"))
       if mirror.hasRuntimeFraction {
-        rule.mirror?.percent = try ResourceValue.percent(
+        copy.percent = try ResourceValue.percent(
           mirror.runtimeFraction.defaultValue, "\(place).runtime_fraction.default_value")
       }
+      rule.mirrors.append(copy)
     }
   }
 
@@ -153,16 +146,13 @@ enum RouteReader {
   private static func backend(_ source: EnvoyWeightedCluster.ClusterWeight, _ path: String) throws(ResourceError)
     -> WeightedBackend
   {
-    let backend = WeightedBackend(
+    var backend = WeightedBackend(
       try ResourceValue.name(source.name, "\(path).name"),
       weight: try ResourceValue.weight(source.weight.value, "\(path).weight"))
-    let request = try HeaderChangeReader.read(
+    backend.requestHeaders = try HeaderChangeReader.read(
       source.requestHeadersToAdd, source.requestHeadersToRemove, "\(path).request_headers_to")
-    let response = try HeaderChangeReader.read(
+    backend.responseHeaders = try HeaderChangeReader.read(
       source.responseHeadersToAdd, source.responseHeadersToRemove, "\(path).response_headers_to")
-    guard request.isEmpty, response.isEmpty else {
-      throw ResourceError(path, "header changes of one backend are not supported")
-    }
     return backend
   }
 

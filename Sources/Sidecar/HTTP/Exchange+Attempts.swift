@@ -99,6 +99,8 @@ extension Exchange {
     if !wasReused { noteOutcome(isConnect ? .connectFailure : .gatewayError) }
     if isConnect { edge.counts.connectionsFailed += 1 }
     detachUpstream()
+    // The application may listen on the pod's own address alone: that is no retry.
+    if isConnect, service.direction == .inbound, attempts < cluster?.endpoints.count ?? 0 { return attempt() }
     let repeatable = neverSent ? (bytesToServer == 0 || keepsReplay) : mayRepeat
     if repeatable {
       if wasReused, !usedFreeRetry {

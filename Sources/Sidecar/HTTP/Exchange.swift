@@ -97,10 +97,12 @@ final class Exchange {
     guard let route, phase != .over else { return }
     let rule = route.rule
     if let redirect = rule.redirect { return respond(redirect, prefix) }
-    guard let cluster = route.drawBackend(&worker.random) else {
+    if let status = rule.directResponse { return refuse(Refusal(status, "direct-response service=\(service.name)")) }
+    guard let (cluster, backend) = route.drawBackend(&worker.random) else {
       return refuse(Refusal(503, "no-backend service=\(service.name)"))
     }
     self.cluster = cluster
+    self.backend = backend
     edge = worker.edge(service.direction, service.name, cluster.configuration.name)
     guard cluster.counts.requests < cluster.limits.requests else {
       return refuse(Refusal(503, "overflow limit=requests cluster=\(cluster.configuration.name)"))
@@ -109,26 +111,30 @@ final class Exchange {
     edge.counts.active += 1
     isCounted = true
     if !rule.requestHeaders.isEmpty { head.fields.apply(rule.requestHeaders) }
+    if !backend.requestHeaders.isEmpty { head.fields.apply(backend.requestHeaders) }
     if let rewrite = rule.rewrite { head.apply(rewrite, prefix) }
     if service.direction == .outbound, head.fields.firstIndex(of: .traceparent) == nil {
       head.fields.append("traceparent", TraceContext.make(&worker.random))
     }
-    if let mirror = route.mirror, worker.random.chance(percent: rule.mirror?.percent ?? 0) {
+    for mirror in route.mirrors where worker.random.chance(percent: mirror.percent) {
+      mirrorTargets.append(mirror.cluster)
+    }
+    if !mirrorTargets.isEmpty {
       keepsReplay = true
-      mirrorTarget = mirror
       if requestEnded { startMirror() }
     }
     attempt()
   }
 
   private var isCounted = false
-  private var mirrorTarget: ClusterRuntime?
+  private var mirrorTargets: [ClusterRuntime] = []
+  private var backend: WeightedBackend?
 
   private func startMirror() {
-    guard let target = mirrorTarget else { return }
-    mirrorTarget = nil
+    let targets = mirrorTargets
+    mirrorTargets = []
     guard requestEnded, replay.isEmpty || keepsReplay else { return }
-    MirroredRequest.start(worker, to: target, head, content: replay, trailers: trailers)
+    for target in targets { MirroredRequest.start(worker, to: target, head, content: replay, trailers: trailers) }
   }
 
   // MARK: The request's content
@@ -142,7 +148,7 @@ final class Exchange {
       } else {
         keepsReplay = false
         replay = []
-        mirrorTarget = nil
+        mirrorTargets = []
       }
     }
     upstream.sendBody(bytes)
@@ -198,13 +204,14 @@ final class Exchange {
     phase = .responding
     status = response.status
     if status == 101 { isTunnel = true }
-    guard let rule = route?.rule, !rule.responseHeaders.isEmpty else {
+    let changes = [route?.rule.responseHeaders, backend?.responseHeaders].compactMap { $0 }.filter { !$0.isEmpty }
+    guard !changes.isEmpty else {
       downstream?.sendHead(response)
       if isTunnel { upstreamDrained() }
       return
     }
     var changed = response
-    changed.fields.apply(rule.responseHeaders)
+    for change in changes { changed.fields.apply(change) }
     downstream?.sendHead(changed)
     if isTunnel { upstreamDrained() }
   }

@@ -12,7 +12,7 @@ final class HTTP1ServerConnection: ChannelOwner, Drainable, DownstreamStream {
 
   private let worker: Worker
   private let channel: Channel
-  private let service: ServiceRuntime
+  private var service: ServiceRuntime
   let peerAddress: SocketAddress?
   private(set) var peerIdentity: String?
   private var state = State.head
@@ -174,6 +174,7 @@ final class HTTP1ServerConnection: ChannelOwner, Drainable, DownstreamStream {
     body = BodyDecoder(head.framing)
     state = body.isEnded ? .done : .content
     arm(worker.configuration.limits.idle)
+    service = worker.current(service)
     let exchange = Exchange(worker, service, head, downstream: self)
     self.exchange = exchange
     exchange.start()

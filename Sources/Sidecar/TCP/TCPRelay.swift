@@ -57,7 +57,7 @@ final class TCPRelay: ChannelOwner, Drainable {
       if inbound.isOverRate(now: worker.loop.now) { return refuse("rate-limited") }
     }
     client.pauseReading()
-    guard let cluster = service.routes.first?.drawBackend(&worker.random) else { return refuse("no-route") }
+    guard let cluster = service.routes.first?.drawBackend(&worker.random)?.cluster else { return refuse("no-route") }
     self.cluster = cluster
     edge = worker.edge(service.direction, service.name, cluster.configuration.name)
     guard cluster.counts.connections < cluster.limits.connections else { return refuse("overflow") }

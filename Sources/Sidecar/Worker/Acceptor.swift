@@ -85,7 +85,7 @@ final class Acceptor {
       }
       if listener.purpose == .inboundCapture {
         return worker.inboundService(port: destination.port, destination: destination)
-          ?? worker.passthrough(to: destination)
+          ?? (worker.configuration.passesUnknownInbound ? worker.passthrough(to: destination) : nil)
       }
       return worker.service(for: destination)
         ?? (worker.configuration.passesUnknown ? worker.passthrough(to: destination) : nil)

@@ -88,7 +88,9 @@ final class ClusterRuntime {
     var kept: [SocketAddress: EndpointRuntime] = [:]
     for endpoint in old?.endpoints ?? [] { kept[endpoint.configuration.address] = endpoint }
     endpoints = configuration.endpoints.map { endpoint in
-      guard keeps, let runtime = kept.removeValue(forKey: endpoint.address) else { return EndpointRuntime(endpoint) }
+      guard keeps, kept[endpoint.address]?.configuration.usesTLS == endpoint.usesTLS,
+        let runtime = kept.removeValue(forKey: endpoint.address)
+      else { return EndpointRuntime(endpoint) }
       runtime.configuration = endpoint
       return runtime
     }

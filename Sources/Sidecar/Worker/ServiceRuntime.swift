@@ -7,15 +7,18 @@ final class RouteRuntime {
   let matcher: RouteMatcher
   let backends: [ClusterRuntime]
   let weights: [Int]
-  let mirror: ClusterRuntime?
+  /// As in the rule, of those clusters that exist.
+  let changes: [WeightedBackend]
+  let mirrors: [(cluster: ClusterRuntime, percent: Double)]
 
   init(_ rule: RouteRule, clusters: [String: ClusterRuntime]) {
     self.rule = rule
     matcher = RouteMatcher(rule)
-    let known = rule.backends.compactMap { backend in clusters[backend.cluster].map { ($0, backend.weight) } }
+    let known = rule.backends.compactMap { backend in clusters[backend.cluster].map { ($0, backend) } }
     backends = known.map(\.0)
-    weights = known.map(\.1)
-    mirror = rule.mirror.flatMap { clusters[$0.cluster] }
+    weights = known.map(\.1.weight)
+    changes = known.map(\.1)
+    mirrors = rule.mirrors.compactMap { mirror in clusters[mirror.cluster].map { ($0, mirror.percent) } }
   }
 
   /// A rule that leads to one place.
@@ -24,11 +27,12 @@ final class RouteRuntime {
     matcher = RouteMatcher(rule)
     backends = [cluster]
     weights = [1]
-    mirror = nil
+    changes = rule.backends
+    mirrors = []
   }
 
-  func drawBackend(_ random: inout some RandomNumberGenerator) -> ClusterRuntime? {
-    drawIndex(weights: weights, &random).map { backends[$0] }
+  func drawBackend(_ random: inout some RandomNumberGenerator) -> (cluster: ClusterRuntime, backend: WeightedBackend)? {
+    drawIndex(weights: weights, &random).map { (backends[$0], changes[$0]) }
   }
 }
 
@@ -38,16 +42,22 @@ final class ServiceRuntime {
   let applicationProtocol: ApplicationProtocol
   let routes: [RouteRuntime]
   let inbound: InboundRuntime?
+  /// Of an inbound service: where its connections are addressed to.
+  let destination: SocketAddress?
+  /// The configuration that it comes from, by `Worker.generation`.
+  let generation: UInt64
 
   init(
     name: String, direction: EdgeName.Direction, _ applicationProtocol: ApplicationProtocol, routes: [RouteRuntime],
-    inbound: InboundRuntime? = nil
+    inbound: InboundRuntime? = nil, destination: SocketAddress? = nil, generation: UInt64 = 0
   ) {
     self.name = name
     self.direction = direction
     self.applicationProtocol = applicationProtocol
     self.routes = routes
     self.inbound = inbound
+    self.destination = destination
+    self.generation = generation
   }
 
   func route(for head: RequestHead) -> (RouteRuntime, prefix: String)? {

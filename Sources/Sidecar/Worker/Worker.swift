@@ -43,7 +43,9 @@ final class Worker {
   var random: FastRandom
   private(set) var runtime: RuntimeConfiguration
   private(set) var clusters: [String: ClusterRuntime] = [:]
-  private var localClusters: [SocketAddress: ClusterRuntime] = [:]
+  private var localClusters: [[SocketAddress]: ClusterRuntime] = [:]
+  /// Grows with each configuration.
+  private(set) var generation: UInt64 = 0
   private(set) var services: [String: ServiceRuntime] = [:]
   private var byAddress: [SocketAddress: ServiceRuntime] = [:]
   private var inbound: [UInt16: InboundRuntime] = [:]
@@ -91,6 +93,7 @@ extension Worker {
   /// Replaces everything at once. Throws only where a listener cannot be opened; the rest is in force then all the same.
   func adopt(_ new: RuntimeConfiguration) throws(SystemError) {
     runtime = new
+    generation += 1
     let old = clusters
     clusters = [:]
     for cluster in new.source.clusters {
@@ -103,7 +106,7 @@ extension Worker {
     for service in new.source.services {
       let runtime = ServiceRuntime(
         name: service.name, direction: .outbound, service.applicationProtocol,
-        routes: service.routes.map { RouteRuntime($0, clusters: clusters) })
+        routes: service.routes.map { RouteRuntime($0, clusters: clusters) }, generation: generation)
       made[service.name] = runtime
       for address in service.addresses { byAddress[address] = runtime }
     }
@@ -135,7 +138,17 @@ extension Worker {
     let name = runtime.port.service.isEmpty ? "port-\(port)" : runtime.port.service
     return ServiceRuntime(
       name: name, direction: .inbound, runtime.port.applicationProtocol,
-      routes: [RouteRuntime(to: localCluster(target))], inbound: runtime)
+      routes: [RouteRuntime(to: localCluster(target, runtime.port.fallsBackToDestination ? destination : nil))],
+      inbound: runtime, destination: destination, generation: generation)
+  }
+
+  /// What a connection's next request is for: a connection outlives configurations, its requests follow them.
+  func current(_ service: ServiceRuntime) -> ServiceRuntime {
+    if service.generation == generation { return service }
+    guard let inbound = service.inbound, let destination = service.destination else {
+      return services[service.name] ?? service
+    }
+    return inboundService(port: inbound.port.port, destination: destination) ?? service
   }
 
   /// A connection to an address that is no service's, passed on as it came.
@@ -146,12 +159,15 @@ extension Worker {
   }
 
   /// The application's own port. There are as many as a pod has addresses and ports.
-  private func localCluster(_ target: SocketAddress) -> ClusterRuntime {
-    if let cluster = localClusters[target] { return cluster }
-    var configuration = Cluster("local", [Endpoint(target)])
+  private func localCluster(_ target: SocketAddress, _ destination: SocketAddress?) -> ClusterRuntime {
+    let fallback = destination.map { SocketAddress($0.address, target.port) }
+    let addresses = [target] + [fallback].compactMap { $0 == target ? nil : $0 }
+    if let cluster = localClusters[addresses] { return cluster }
+    let endpoints = addresses.enumerated().map { Endpoint($1, priority: $0) }
+    var configuration = Cluster("local", endpoints)
     configuration.circuitBreaker = CircuitBreaker(connections: 16384, pending: 16384, requests: 65536)
     let cluster = ClusterRuntime(configuration, contexts: nil, workers: workers, keeping: nil)
-    if localClusters.count < 1024 { localClusters[target] = cluster }
+    if localClusters.count < 1024 { localClusters[addresses] = cluster }
     return cluster
   }
 }
@@ -194,7 +210,7 @@ extension Worker {
     _ cluster: ClusterRuntime, _ endpoint: EndpointRuntime, _ name: MeshProtocol, owner: any ChannelOwner
   ) throws -> Channel {
     let socket = try TCPSocket.connect(endpoint.configuration.address, mark: configuration.mark)
-    guard let contexts = cluster.contexts, let tls = cluster.configuration.tls else {
+    guard endpoint.configuration.usesTLS, let contexts = cluster.contexts, let tls = cluster.configuration.tls else {
       return try makeChannel(socket, owner: owner, tls: nil)
     }
     var authorize: (@Sendable (SPIFFEID) -> Bool)?
