@@ -301,6 +301,8 @@ class Oracle:
         for (kind, identity), events in by_identity.items():
             forward = kind == "request" or kind in ("udp", "tcp") and events[0].node == origin and events[0].out
             probe = self.probe(kind, identity, forward, starts)
+            if kind == "tcp" and probe is None:
+                continue  # the end of an earlier trace's connection, that a busy machine sends late
             for chain in self.chains(events):
                 (self.there if forward else self.back).append((probe, kind, identity, chain))
         self.forget_first_attempt(count)
