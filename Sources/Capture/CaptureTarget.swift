@@ -96,6 +96,14 @@ public enum Direction: UInt8, Sendable, Hashable {
       self = .foreign
     }
   }
+
+  /// Of an Ethernet frame as it was captured; nil when its header is not whole.
+  public init?(_ frame: UnsafeRawBufferPointer, interface: MACAddress) {
+    guard frame.count >= 12, let high = frame.network32(0), let low = frame.network32(8) else { return nil }
+    self.init(
+      destination: MACAddress(rawValue: UInt64(high) << 16 | UInt64(frame.network16(4) ?? 0)),
+      source: MACAddress(rawValue: UInt64(frame.network16(6) ?? 0) << 32 | UInt64(low)), interface: interface)
+  }
 }
 
 extension MACAddress {

@@ -27,7 +27,7 @@ public struct PcapngWriter: ~Copyable {
   private var buffer = BlockBuffer()
 
   /// Bytes that wait for `flush`.
-  public var pending: Int { buffer.bytes.count }
+  public var pending: Int { buffer.count }
 
   /// Begins a section with its interfaces. The descriptor stays the caller's.
   public init(_ descriptor: Int32, _ section: PcapngSection, _ interfaces: [Interface]) {
@@ -72,6 +72,10 @@ public struct PcapngWriter: ~Copyable {
     interface: Int, time: UInt64, wireLength: Int, _ bytes: UnsafeRawBufferPointer, direction: Direction,
     comment: String = ""
   ) {
+    guard !comment.isEmpty else {
+      buffer.packet(interface: UInt32(interface), time: time, wireLength: wireLength, bytes, direction)
+      return
+    }
     buffer.block(.enhancedPacket) {
       $0.append32(UInt32(interface))
       $0.appendTime(time)
@@ -86,6 +90,9 @@ public struct PcapngWriter: ~Copyable {
       $0.endOfOptions()
     }
   }
+
+  /// Adds a packet that a merge has encoded; its interface's number is this file's.
+  public mutating func append(_ block: PacketBlock) { buffer.append(block.bytes) }
 
   /// Adds the counters of an interface, usually once at the end.
   public mutating func append(
@@ -104,24 +111,20 @@ public struct PcapngWriter: ~Copyable {
 
   /// Writes what waits. EPIPE (with SIGPIPE ignored) says that the reader went away.
   public mutating func flush() throws(CaptureFileError) {
-    let file = descriptor
+    defer { buffer.removeAll() }
+    let bytes = buffer.bytes
     var written = 0
-    let failure: Int32? = buffer.bytes.withUnsafeBytes { bytes in
-      while written < bytes.count {
-        let result = Glibc.write(file, bytes.baseAddress.map { $0 + written }, bytes.count - written)
-        if result >= 0 {
-          written += result
-        } else if errno == EAGAIN {
-          var waiting = pollfd(fd: file, events: Int16(POLLOUT), revents: 0)
-          Glibc.poll(&waiting, 1, -1)
-        } else if errno != EINTR {
-          return errno
-        }
+    while written < bytes.count {
+      let result = Glibc.write(descriptor, bytes.baseAddress.map { $0 + written }, bytes.count - written)
+      if result >= 0 {
+        written += result
+      } else if errno == EAGAIN {
+        var waiting = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+        Glibc.poll(&waiting, 1, -1)
+      } else if errno != EINTR {
+        throw CaptureFileError(code: errno)
       }
-      return nil
     }
-    buffer.removeAll()
-    if let failure { throw CaptureFileError(code: failure) }
   }
 }
 

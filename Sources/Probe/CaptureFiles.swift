@@ -41,18 +41,16 @@ final class CaptureFiles {
     for index in series.indices { try series[index].open(plan.folder == nil ? descriptor : nil) }
   }
 
-  var pending: Int { series.reduce(0) { $0 + $1.pending } }
+  /// The number of a target's interface block in its file.
+  func block(_ target: Int) -> Int { plan.isSplit ? 0 : target }
 
-  func append(
-    interface: Int, time: UInt64, wireLength: Int, _ bytes: UnsafeRawBufferPointer, direction: Direction
-  ) throws(CaptureFileError) {
-    let (place, block) = plan.isSplit ? (interface, 0) : (0, interface)
-    try series[place].append(block, time, wireLength, bytes, direction)
+  /// - Returns: the bytes that wait for `flush` in that file.
+  func append(_ target: Int, _ time: UInt64, _ block: PacketBlock) throws(CaptureFileError) -> Int {
+    try series[plan.isSplit ? target : 0].append(time, block)
   }
 
   func append(statistics: CaptureStatistics, interface: Int, start: UInt64, end: UInt64) {
-    let (place, block) = plan.isSplit ? (interface, 0) : (0, interface)
-    series[place].append(statistics, block, start, end)
+    series[plan.isSplit ? interface : 0].append(statistics, block(interface), start, end)
   }
 
   /// Every file, whatever becomes of the others.
@@ -111,26 +109,22 @@ private final class FileSeries {
     return opened
   }
 
-  func append(
-    _ block: Int, _ time: UInt64, _ wireLength: Int, _ bytes: UnsafeRawBufferPointer, _ direction: Direction
-  ) throws(CaptureFileError) {
-    if isFull(at: time, bytes.count) {
+  func append(_ time: UInt64, _ block: PacketBlock) throws(CaptureFileError) -> Int {
+    if isFull(at: time, block.bytes.count) {
       try flush()
       try open(nil)
     }
-    firstTime = firstTime ?? time
-    writer?.append(interface: block, time: time, wireLength: wireLength, bytes, direction: direction)
+    if firstTime == nil { firstTime = time }
+    writer?.append(block)
+    return pending
   }
 
   /// A file has at least one packet, however small the limit.
   private func isFull(at time: UInt64, _ bytes: Int) -> Bool {
-    guard let firstTime else { return false }
+    guard plan.isSeries, let firstTime else { return false }
     if plan.mostTime > 0, time >= firstTime + plan.mostTime { return true }
-    return plan.mostBytes > 0 && written + UInt64(pending + bytes + Self.blockOverhead) > plan.mostBytes
+    return plan.mostBytes > 0 && written + UInt64(pending + bytes) > plan.mostBytes
   }
-
-  /// Of an enhanced packet block with its direction, padded.
-  private static let blockOverhead = 48
 
   func append(_ statistics: CaptureStatistics, _ block: Int, _ start: UInt64, _ end: UInt64) {
     writer?.append(statistics: statistics, interface: block, start: start, end: end)

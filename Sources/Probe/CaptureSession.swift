@@ -5,52 +5,43 @@ import NetTypes
 
 /// Packets between the rings and the output: they wait here until no older one can come.
 final class CaptureSession {
-  private struct Waiting {
-    var time: UInt64
-    var target: Int
-    var wireLength: Int
-    var place: Range<Int>
-  }
-
   private let captures: CaptureSet
+  private let merge: PacketMerge
+  /// Of each target's interface, which tells directions.
+  private let addresses: [MACAddress?]
   private let loop: EventLoop
   private let start = Tracer.realtime()
   /// Files are written, or lines to a descriptor.
   private let files: CaptureFiles?
   private let descriptor: Int32
   private var lines: [UInt8] = []
-  private var bytes: [UInt8] = []
-  private var waiting: [Waiting] = []
-  private var counts: [UInt64]
   private var failure: CaptureFileError?
 
   /// Twice what the kernel may hold a block back, ns.
   private static let reorderWindow = UInt64(2 * CaptureOptions.blockTimeout) * 1_000_000
   /// Beyond this many bytes the older half leaves early.
   private static let mostBytes = 64 << 20
+  /// What is written at once, bytes.
+  private static let chunk = 1 << 18
 
   init(_ captures: CaptureSet, _ files: CaptureFiles?, _ descriptor: Int32, _ loop: EventLoop) {
     self.captures = captures
     self.files = files
     self.descriptor = descriptor
     self.loop = loop
-    counts = Array(repeating: 0, count: captures.targets.count)
+    merge = PacketMerge(interfaces: captures.targets.indices.map { files?.block($0) ?? $0 })
+    addresses = captures.states.map(\.mac)
     flush()  // the headers: a reader of a pipe sees the interfaces at once
   }
 
   func poll() {
     captures.poll(milliseconds: 0) { take($0) }
-    guard bytes.count > Self.mostBytes, !waiting.isEmpty else { return }
-    let times = waiting.map(\.time).sorted()
-    release(before: times[times.count / 2])
+    if merge.waiting > Self.mostBytes { release(before: 0, mostWaiting: Self.mostBytes / 2) }
   }
 
   private func take(_ frame: CapturedFrame) {
-    let start = bytes.count
-    bytes.append(contentsOf: frame.bytes)
-    waiting.append(
-      Waiting(time: frame.time, target: frame.target, wireLength: frame.wireLength, place: start..<bytes.count))
-    counts[frame.target] += 1
+    let direction = addresses[frame.target].flatMap { Direction(frame.bytes, interface: $0) }
+    merge.take(frame, direction ?? .foreign)
   }
 
   func scheduleRelease() {
@@ -93,61 +84,42 @@ final class CaptureSession {
     var text = ""
     for (index, target) in captures.targets.enumerated() {
       guard captures.states[index].mac != nil else { continue }
-      text += "\(target.name): \(counts[index]) packets, \(counters[index]?.dropped ?? 0) dropped\n"
+      text += "\(target.name): \(merge.packets(index)) packets, \(counters[index]?.dropped ?? 0) dropped\n"
     }
-    return text + "\(counts.reduce(0, +)) packets captured\n"
+    let total = captures.targets.indices.reduce(0) { $0 + merge.packets($1) }
+    return text + "\(total) packets captured\n"
   }
 
   // MARK: Output
 
-  private func release(before limit: UInt64) {
-    guard failure == nil else {
-      waiting.removeAll()
-      bytes.removeAll()
-      return
-    }
-    waiting.sort { $0.time < $1.time }
-    let count = waiting.firstIndex { $0.time >= limit } ?? waiting.count
-    guard count > 0 else { return flush() }
-    for entry in waiting[0..<count] { write(entry) }
-    flush()
-    let rest = waiting[count...]
-    var kept: [UInt8] = []
-    waiting = rest.map { entry in
-      var moved = entry
-      let start = kept.count
-      kept.append(contentsOf: bytes[entry.place])
-      moved.place = start..<kept.count
-      return moved
-    }
-    bytes = kept
-  }
-
-  private func write(_ entry: Waiting) {
-    bytes.withUnsafeBytes { all in
-      let frame = UnsafeRawBufferPointer(rebasing: all[entry.place])
-      let packet = Packet(frame, wireLength: entry.wireLength)
-      let direction = packet.map { captures.states[entry.target].direction($0) } ?? .foreign
-      guard let files else { return appendLine(entry, packet, direction) }
+  private func release(before limit: UInt64, mostWaiting: Int = .max) {
+    merge.release(before: limit, mostWaiting: mostWaiting) { target, time, block in
+      guard failure == nil else { return }
+      guard let files else {
+        appendLine(target, time, block)
+        if lines.count > Self.chunk { flush() }
+        return
+      }
       do throws(CaptureFileError) {
-        try files.append(
-          interface: entry.target, time: entry.time, wireLength: entry.wireLength, frame, direction: direction)
+        if try files.append(target, time, block) > Self.chunk { flush() }
       } catch {
         fail(error)
       }
     }
-    if files?.pending ?? lines.count > 1 << 20 { flush() }
+    if failure == nil { flush() }
   }
 
-  private func appendLine(_ entry: Waiting, _ packet: Packet?, _ direction: Direction) {
+  private func appendLine(_ target: Int, _ time: UInt64, _ block: PacketBlock) {
+    let direction = addresses[target].flatMap { Direction(block.frame, interface: $0) } ?? .foreign
     let way =
       switch direction {
       case .inbound: "in"
       case .outbound: "out"
       case .foreign: "-"
       }
-    let text = packet?.line(wireLength: entry.wireLength) ?? "cut frame, length \(entry.wireLength)"
-    lines += "\(timeOfDay(entry.time)) \(captures.targets[entry.target].name) \(way) \(text)\n".utf8
+    let packet = Packet(block.frame, wireLength: block.wireLength)
+    let text = packet?.line(wireLength: block.wireLength) ?? "cut frame, length \(block.wireLength)"
+    lines += "\(timeOfDay(time)) \(captures.targets[target].name) \(way) \(text)\n".utf8
   }
 
   private func flush() {
