@@ -42,7 +42,9 @@ struct BlockBuffer: ~Copyable {
     grow(raw.count).copyMemory(from: source, byteCount: raw.count)
   }
 
-  mutating func append(utf8 text: Substring.UTF8View) { for byte in text { grow(1).storeBytes(of: byte, as: UInt8.self) } }
+  mutating func append(utf8 text: Substring.UTF8View) {
+    for byte in text { grow(1).storeBytes(of: byte, as: UInt8.self) }
+  }
 
   mutating func pad() {
     let size = -count & 3
