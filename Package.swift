@@ -156,7 +156,7 @@ let package = Package(
     tests(
       "MeshControlTests",
       ["MeshControl", "Mesh", "XDS", "TLS", "HTTP2", "EventLoop", "NetTypes", "CLinux", protobuf]),
-    tests("SidecarTests", ["Sidecar", "HTTP1", "TLS", "NetTypes", "CLinux"]),
+    tests("SidecarTests", ["Sidecar", "HTTP1", "TLS", "EventLoop", "NetTypes", "CLinux"]),
     tests(
       "SidecarDiscoveryTests",
       [
@@ -186,7 +186,9 @@ let package = Package(
       "ProbeTests", ["Probe", "ControlProtocol", "Capture", "PathProof", "NetTypes", "EventLoop", "CLinux", protobuf]),
     tests(
       "ControllerTests",
-      ["Controller", "NetTypes", "Intent", "Topology", "ControlProtocol", "NorthboundAPI", logging, protobuf] + nioCore),
+      [
+        "Controller", "Mesh", "NetTypes", "Intent", "Topology", "ControlProtocol", "NorthboundAPI", logging, protobuf,
+      ] + nioCore),
     tests(
       "NorthboundTests",
       [

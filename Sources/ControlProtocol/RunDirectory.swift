@@ -24,6 +24,8 @@ public struct RunDirectory: Hashable, Sendable {
   public func node(_ name: String) -> String { "\(path)/nodes/\(name)" }
   /// Where a node's own programs find xDS: `/run/netloom/xds.sock` there.
   public func nodeXDSSocket(_ node: String) -> String { self.node(node) + "/run/netloom/xds.sock" }
+  /// Where the controller asks a pod's sidecar: `/run/netloom/admin.sock` there.
+  public func sidecarSocket(_ node: String) -> String { self.node(node) + "/run/netloom/admin.sock" }
   /// Stands once the node's `exec` lines have ended.
   public func setUpMark(_ node: String) -> String { self.node(node) + "/set-up" }
   /// What stood in the node then (`NLBaseline`).

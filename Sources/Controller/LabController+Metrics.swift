@@ -20,6 +20,7 @@ extension LabController {
     let asked = lab.nodes.map(\.name).filter { hasCounters($0) }
     let answers = await counters(of: asked)
     for name in asked { kernelMetrics(name, answers[name] ?? KernelCounters(), &page) }
+    if mesh != nil { meshMetrics(&page, (try? await meshEdges()) ?? []) }
     return page.text
   }
 

@@ -56,6 +56,7 @@ public actor LabController {
   var traffic = TrafficBook()
   /// nil: the topology has no `mesh`.
   var mesh: MeshPlane?
+  var edges = EdgeLedger()
   /// Routers are being asked how far everything is.
   var measuringPaths = false
 

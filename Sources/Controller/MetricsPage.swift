@@ -29,8 +29,17 @@ enum MetricFamily: String, CaseIterable {
   case classBacklog = "netloom_class_backlog_bytes"
   case policerPackets = "netloom_policer_packets_total"
   case policerBytes = "netloom_policer_bytes_total"
+  case meshRequests = "netloom_mesh_requests_total"
+  case meshFailures = "netloom_mesh_failures_total"
+  case meshCodes = "netloom_mesh_responses_total"
+  case meshRetries = "netloom_mesh_retries_total"
+  case meshEjections = "netloom_mesh_ejections_total"
+  case meshBytes = "netloom_mesh_bytes_total"
+  case meshLatency = "netloom_mesh_request_duration_seconds"
 
-  var type: String { rawValue.hasSuffix("_total") ? "counter" : "gauge" }
+  var type: String {
+    self == .meshLatency ? "histogram" : rawValue.hasSuffix("_total") ? "counter" : "gauge"
+  }
 
   var help: String {
     switch self {
@@ -60,6 +69,13 @@ enum MetricFamily: String, CaseIterable {
     case .classBacklog: "Bytes that wait in the class"
     case .policerPackets: "Packets that a rule of a policer or marking has counted"
     case .policerBytes: "Bytes that a rule of a policer or marking has counted"
+    case .meshRequests: "Requests of one service to a version of another that came to an outcome"
+    case .meshFailures: "Of these: statuses from 500 on, responses cut short, failing gRPC statuses, refusals"
+    case .meshCodes: "Answers by class of their status"
+    case .meshRetries: "Requests that were sent again"
+    case .meshEjections: "Endpoints that were taken out after errors"
+    case .meshBytes: "Bytes of bodies, by the end that got them"
+    case .meshLatency: "Time from a request to the end of its response"
     }
   }
 }
@@ -67,10 +83,13 @@ enum MetricFamily: String, CaseIterable {
 struct MetricsPage {
   private var samples: [MetricFamily: [String]] = [:]
 
-  mutating func add(_ family: MetricFamily, _ value: Double, _ labels: [String: String] = [:]) {
+  /// - Parameter suffix: of a histogram's series.
+  mutating func add(
+    _ family: MetricFamily, _ value: Double, _ labels: [String: String] = [:], suffix: String = ""
+  ) {
     let written = labels.sorted { $0.key < $1.key }.map { "\($0.key)=\"\(Self.escaped($0.value))\"" }
     let braces = written.isEmpty ? "" : "{\(written.joined(separator: ","))}"
-    samples[family, default: []].append("\(family.rawValue)\(braces) \(Self.number(value))")
+    samples[family, default: []].append("\(family.rawValue)\(suffix)\(braces) \(Self.number(value))")
   }
 
   var text: String {
@@ -79,7 +98,8 @@ struct MetricsPage {
       guard let own = samples[family] else { continue }
       lines.append("# HELP \(family.rawValue) \(family.help)")
       lines.append("# TYPE \(family.rawValue) \(family.type)")
-      lines += own.sorted()
+      // The buckets of a histogram stay in the order of their limits.
+      lines += family == .meshLatency ? own : own.sorted()
     }
     return lines.joined(separator: "\n") + "\n"
   }

@@ -1,6 +1,6 @@
 // The proxy beside a pod's programs, which asks the controller's xDS what to do:
 //
-//   netloom   netloom-sidecar --node POD --xds /run/netloom/xds.sock
+//   netloom   netloom-sidecar --node POD --xds /run/netloom/xds.sock --control /run/netloom/admin.sock
 //   envoy     envoy -c FILE, with a bootstrap that names the same socket and nothing else
 //
 // It runs in the pod's own namespaces like its programs, which wait until the controller has seen that it serves.
@@ -21,12 +21,13 @@ struct Sidecar {
   static func isProgram(_ kind: String) -> Bool { kind == "netloom" || kind == "envoy" }
 
   private static let socket = "/run/netloom/xds.sock"
+  private static let control = "/run/netloom/admin.sock"
   /// Of what a sidecar sends itself: interception leaves it alone.
   private static let mark = 0x4E4D
 
   func argv() throws(BuildError) -> [String] {
     guard plan.sidecar == "envoy" else {
-      return [lab.program("netloom-sidecar"), "--node", plan.name, "--xds", Self.socket]
+      return [lab.program("netloom-sidecar"), "--node", plan.name, "--xds", Self.socket, "--control", Self.control]
     }
     guard let program = lab.find("envoy") else {
       throw BuildError("node \(plan.name): envoy is not on PATH")

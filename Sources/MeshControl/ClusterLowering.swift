@@ -7,6 +7,8 @@ extension Lowering {
   /// The metadata of endpoints by which Envoy (and our sidecar) tells which of them take TLS.
   static let matchKey = "envoy.transport_socket_match"
   static let takesTLS = "tls"
+  /// The metadata of endpoints that Envoy keeps for balancing by subset, here their pods' versions.
+  static let labelKey = "envoy.lb"
 
   /// The clusters that every pod of the dialect sees.
   func clusters(_ dialect: Dialect) -> [EnvoyCluster] {

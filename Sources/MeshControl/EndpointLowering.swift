@@ -63,6 +63,11 @@ extension Lowering {
       fields.fields[Self.takesTLS] = Google_Protobuf_Value(boolValue: true)
       endpoint.metadata.filterMetadata[Self.matchKey] = fields
     }
+    if let version = pod.version {
+      var fields = Google_Protobuf_Struct()
+      fields.fields["version"] = Google_Protobuf_Value(stringValue: version)
+      endpoint.metadata.filterMetadata[Self.labelKey] = fields
+    }
     return endpoint
   }
 }

@@ -6,6 +6,7 @@ internal import NorthboundAPI
 extension APIRoutes {
   func addMesh(to router: Router<BasicRequestContext>) {
     router.get("/v1/mesh") { _, _ in try await json(controller.meshStatus()) }
+    router.get("/v1/mesh/edges") { _, _ in try await json(controller.meshEdges()) }
     router.post("/v1/mesh/split") { request, _ in
       try await json(controller.meshSplit(request.body(MeshSplitRequest.self)))
     }

@@ -59,6 +59,8 @@ public protocol LabAPI: Sendable {
   func traffic() async throws -> [TrafficState]
   /// What crosses the lab, from captures for a time.
   func mesh() async throws -> MeshStatus
+  /// Counts since the lab began, per client, service and version.
+  func meshEdges() async throws -> [MeshEdge]
   /// Answers when every sidecar has acknowledged it, or 10 s later.
   func splitMesh(_ request: MeshSplitRequest) async throws -> MeshChange
   func explainMesh(_ request: MeshExplainRequest) async throws -> MeshExplanation

@@ -67,6 +67,8 @@ extension NorthboundClient {
 
   public func mesh() async throws -> MeshStatus { try await get("/v1/mesh") }
 
+  public func meshEdges() async throws -> [MeshEdge] { try await get("/v1/mesh/edges") }
+
   public func splitMesh(_ request: MeshSplitRequest) async throws -> MeshChange {
     try await post("/v1/mesh/split", request, timeout: Self.changeTimeout)
   }

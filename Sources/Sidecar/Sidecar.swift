@@ -16,6 +16,8 @@ public final class Sidecar: Sendable {
   private let mailboxes: [WorkerMailbox]
   private let state: Mutex<State>
   private let ticketKeys: [UInt8]
+  /// Nanoseconds since 1970: tells counts of this process from those of one before it.
+  private let started: UInt64
   private let report: @Sendable (String) -> Void
 
   /// Starts the workers and opens the listeners.
@@ -26,6 +28,7 @@ public final class Sidecar: Sendable {
     _ configuration: SidecarConfiguration, workers: Int = 1, report: @escaping @Sendable (String) -> Void = { _ in }
   ) throws {
     ticketKeys = TLSContext.makeTicketKeys()
+    started = WallClock.nanoseconds
     self.report = report
     let runtime = try RuntimeConfiguration(configuration, ticketKeys: ticketKeys, keeping: nil)
     state = Mutex(State(runtime: runtime))
@@ -87,8 +90,8 @@ public final class Sidecar: Sendable {
     }
   }
 
-  /// Prometheus text.
-  public var metrics: String {
+  /// Of all workers together.
+  private var edges: [EdgeName: EdgeCounts] {
     var edges: [EdgeName: EdgeCounts] = [:]
     for snapshot in onEveryWorker({ $0.edgeSnapshot }) {
       edges.merge(snapshot) { one, other in
@@ -97,10 +100,21 @@ public final class Sidecar: Sendable {
         return sum
       }
     }
-    let configuration = self.configuration
-    return PrometheusText.render(
-      pod: configuration.pod, version: configuration.version, workers: mailboxes.count, edges: edges)
+    return edges
   }
+
+  /// Prometheus text.
+  public var metrics: String {
+    let runtime = state.withLock { $0.runtime }
+    let configuration = runtime.source
+    let identity = runtime.contexts?.identity ?? ""
+    return PrometheusText.render(
+      pod: configuration.pod, identity: identity.isEmpty ? configuration.pod : identity,
+      version: configuration.version, workers: mailboxes.count, edges: edges)
+  }
+
+  /// The same numbers for the control plane, see `EdgeReport`.
+  public var edgeReport: String { EdgeReport.json(started: started, edges) }
 
   /// Runs the closure on each worker's thread and waits for all of them.
   func onEveryWorker<Value: Sendable>(_ body: @escaping @Sendable (Worker) -> Value) -> [Value] {

@@ -18,6 +18,8 @@ public final class TLSContext: Sendable {
   }
 
   public let role: Role
+  /// The SPIFFE ID of the own certificate; empty without one.
+  public let identity: String
   let verification: Verification
   /// SHA-256 over the roots and, of a client, over who it is: a session is good where this is the same.
   let sessionScope: [UInt8]
@@ -57,6 +59,7 @@ public final class TLSContext: Sendable {
       throw TLSSetupError("an application protocol's name has 1 to 255 bytes")
     }
     self.role = role
+    self.identity = identity
     verification = verify
     self.keyLog = keyLog
     // The context is in use only as long as a connection, which keeps this object, is.

@@ -7,7 +7,9 @@ struct MeshCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "mesh",
     abstract: "The service mesh: what its sidecars have, who gets which requests, and why.",
-    subcommands: [MeshStatusCommand.self, MeshSplitCommand.self, MeshExplainCommand.self])
+    subcommands: [
+      MeshStatusCommand.self, MeshEdgesCommand.self, MeshSplitCommand.self, MeshExplainCommand.self,
+    ])
 }
 
 struct MeshStatusCommand: AsyncParsableCommand {

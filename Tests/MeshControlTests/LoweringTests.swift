@@ -47,8 +47,17 @@ struct LoweringTests {
   @Test func aPodSpeaksPlainToItself() throws {
     let model = SampleMesh.model()
     let own = try #require(Lowering(model).endpoints(ofClustersWith: model.pods[0]).first { $0.clusterName == "web" })
-    let marked = own.endpoints.flatMap(\.lbEndpoints).map { !$0.metadata.filterMetadata.isEmpty }
+    let marked = own.endpoints.flatMap(\.lbEndpoints).map {
+      $0.metadata.filterMetadata["envoy.transport_socket_match"] != nil
+    }
     #expect(marked == [false, true])
+    let versions = own.endpoints.flatMap(\.lbEndpoints).map { endpoint -> String? in
+      guard case .stringValue(let text) = endpoint.metadata.filterMetadata["envoy.lb"]?.fields["version"]?.kind else {
+        return nil
+      }
+      return text
+    }
+    #expect(versions == ["v1", "v2"])
     let addresses = own.endpoints.flatMap(\.lbEndpoints).map(\.endpoint.address.socketAddress.address)
     #expect(addresses == ["127.0.0.1", "10.2.0.1"])
   }

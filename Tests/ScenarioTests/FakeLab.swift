@@ -37,6 +37,7 @@ final class FakeLab: LabAPI {
     var events: [LabEvent] = []
     var flows: LiveFlows?
     var mesh: MeshStatus?
+    var meshEdges: [MeshEdge]?
     var meshChange: MeshChange?
     var meshExplanation: MeshExplanation?
     /// By node.
@@ -167,6 +168,8 @@ final class FakeLab: LabAPI {
   func traffic() throws -> [TrafficState] { try answer("traffic") { $0.traffic } }
   func flows(_ query: FlowsQuery) throws -> LiveFlows { try answer("flows") { $0.flows } }
   func mesh() throws -> MeshStatus { try answer("mesh") { $0.mesh } }
+
+  func meshEdges() throws -> [MeshEdge] { try answer("mesh edges") { $0.meshEdges } }
 
   func splitMesh(_ request: MeshSplitRequest) throws -> MeshChange {
     try answer("split \(request.service)") { $0.meshChange }

@@ -44,11 +44,13 @@ struct ConversionTests {
   func cluster() throws {
     let configuration = try ResourceStore(try Lowered(Sample.model(), pod: "client-1")).configuration()
     let web = try #require(configuration.clusters.first { $0.name == "web" })
-    #expect(
-      web.endpoints == [
-        Endpoint(try socket("10.1.0.1:8080"), locality: "as65001", priority: 0),
-        Endpoint(try socket("10.2.0.1:8080"), locality: "as65002", priority: 1, isHealthy: false),
-      ])
+    var expected = [
+      Endpoint(try socket("10.1.0.1:8080"), locality: "as65001", priority: 0),
+      Endpoint(try socket("10.2.0.1:8080"), locality: "as65002", priority: 1, isHealthy: false),
+    ]
+    expected[0].version = "v1"
+    expected[1].version = "v2"
+    #expect(web.endpoints == expected)
     #expect(web.balancing == .ringHash(header: nil))
     #expect(web.circuitBreaker == CircuitBreaker(connections: 10, pending: 20, requests: 30))
     #expect(web.connectTimeout == 5000)

@@ -36,6 +36,8 @@ public struct Endpoint: Sendable, Hashable {
   public var isHealthy: Bool
   /// False: in the clear although the cluster has TLS; there is no sidecar at the other end.
   public var usesTLS = true
+  /// What it runs, for metrics; empty: not said.
+  public var version = ""
 
   public init(
     _ address: SocketAddress, weight: Int = 1, locality: String = "", priority: Int = 0, isHealthy: Bool = true

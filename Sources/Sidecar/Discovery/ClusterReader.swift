@@ -195,11 +195,13 @@ enum ClusterReader {
       case .unhealthy, .draining, .timeout: false
       case .UNRECOGNIZED(let number): throw ResourceError("\(path).health_status", "\(number) is not known")
       }
-    // Other metadata is for whoever understands it; this key alone says how to connect.
+    // Other metadata is for whoever understands it; this key says how to connect, the other one is for metrics.
     let fields = source.metadata.filterMetadata["envoy.transport_socket_match"] ?? Google_Protobuf_Struct()
-    return EndpointPlan(
-      endpoint: Endpoint(address, weight: weight, locality: locality, priority: priority, isHealthy: isHealthy),
-      isMarked: isMark(fields))
+    var endpoint = Endpoint(address, weight: weight, locality: locality, priority: priority, isHealthy: isHealthy)
+    if case .stringValue(let version) = source.metadata.filterMetadata["envoy.lb"]?.fields["version"]?.kind {
+      endpoint.version = String(version.prefix(63))
+    }
+    return EndpointPlan(endpoint: endpoint, isMarked: isMark(fields))
   }
 
   static func address(_ source: EnvoyAddress, _ path: String) throws(ResourceError) -> SocketAddress {

@@ -11,10 +11,12 @@ struct DiscoveryMode: Equatable {
   var socket = ""
   var workers = 1
   var admin = SocketAddress(.v4(IPv4Address(rawValue: 0x7F00_0001)), 15000)
+  /// Path of the unix socket where the controller asks; empty: none.
+  var control = ""
   var accessLog = false
 
   static let usage =
-    "usage: netloom-sidecar --node POD --xds PATH [--workers N] [--admin IP:PORT] [--access-log]"
+    "usage: netloom-sidecar --node POD --xds PATH [--control PATH] [--workers N] [--admin IP:PORT] [--access-log]"
 
   init(_ arguments: [String]) throws(StaticMode.UsageError) {
     var rest = arguments[...]
@@ -27,6 +29,7 @@ struct DiscoveryMode: Equatable {
       switch option {
       case "--node": node = value
       case "--xds": socket = value.hasPrefix("unix:") ? String(value.dropFirst(5)) : value
+      case "--control": control = value
       case "--workers":
         guard let count = Int(value), (1...64).contains(count) else {
           throw StaticMode.UsageError(text: "--workers \(value): 1 to 64")

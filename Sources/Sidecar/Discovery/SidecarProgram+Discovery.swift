@@ -23,6 +23,7 @@ extension SidecarProgram {
       sidecar = started
       let admin = try AdminServer(loop, mode.admin, started)
       admin.isReady = false
+      if !mode.control.isEmpty { try admin.listen(unix: mode.control) }
       let session = DiscoverySession(node: mode.node, base, .redirected)
       let client = DiscoveryClient(loop, mode.socket, session, started) { say($0) }
       client.onReady = { [weak admin] in

@@ -18,6 +18,7 @@ extension Exchange {
             + (version.isEmpty ? "" : " version=\(version)")))
     }
     endpoint = chosen
+    follow(chosen.configuration.version, cluster)
     attempts += 1
     acquire(cluster, chosen)
   }

@@ -35,6 +35,8 @@ final class Exchange {
   var usedFreeRetry = false
   var status = 0
   var refusedBecause = ""
+  /// The response was cut short, or its gRPC status says so.
+  var failed = false
   var bytesToServer: UInt64 = 0
   var bytesToClient: UInt64 = 0
   /// Whether the downstream may hand over content now.
@@ -62,7 +64,7 @@ final class Exchange {
     began = worker.loop.now
     requestEnded = head.framing == .none
     keepsReplay = head.framing != .none && head.method.isIdempotent
-    edge = worker.edge(service.direction, service.name, "")
+    edge = worker.edge(service, source: downstream?.peerIdentity)
   }
 
   var now: UInt64 { worker.loop.now }
@@ -103,7 +105,8 @@ final class Exchange {
     }
     self.cluster = cluster
     self.backend = backend
-    edge = worker.edge(service.direction, service.name, cluster.configuration.name)
+    edge = worker.edge(
+      service, cluster.configuration.name, source: downstream?.peerIdentity, version: cluster.version)
     guard cluster.counts.requests < cluster.limits.requests else {
       return refuse(Refusal(503, "overflow limit=requests cluster=\(cluster.configuration.name)"))
     }
@@ -204,6 +207,7 @@ final class Exchange {
     phase = .responding
     status = response.status
     if status == 101 { isTunnel = true }
+    noteGRPCStatus(response.fields)
     let changes = [route?.rule.responseHeaders, backend?.responseHeaders].compactMap { $0 }.filter { !$0.isEmpty }
     guard !changes.isEmpty else {
       downstream?.sendHead(response)
@@ -228,6 +232,7 @@ final class Exchange {
 
   func responseEnd(_ trailers: HeaderFields?) {
     guard phase == .responding else { return }
+    if let trailers { noteGRPCStatus(trailers) }
     detachUpstream()
     let downstream = self.downstream
     finish()
@@ -252,6 +257,7 @@ final class Exchange {
   }
 
   func abort() {
+    failed = true
     let downstream = self.downstream
     finish()
     downstream?.abortResponse()
@@ -292,8 +298,7 @@ final class Exchange {
       edge.counts.active -= 1
     }
     let time = now &- began
-    edge.counts.responses[min(max(status / 100, 0), 5)] &+= 1
-    if status > 0 { edge.counts.latency.add(nanoseconds: time) }
+    countOutcome(time)
     edge.counts.bytesToServer &+= bytesToServer
     edge.counts.bytesToClient &+= bytesToClient
     if worker.configuration.accessLog != .off { worker.accessLog.note(self, nanoseconds: time) }

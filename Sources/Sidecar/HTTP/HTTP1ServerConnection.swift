@@ -78,7 +78,7 @@ final class HTTP1ServerConnection: ChannelOwner, Drainable, DownstreamStream {
   func channelReady(_ channel: Channel) {
     guard let tls = channel.tls else { return }
     peerIdentity = tls.peer?.description
-    let edge = worker.edge(service.direction, service.name, "")
+    let edge = worker.edge(service, source: peerIdentity)
     edge.counts.handshakes += 1
     if tls.isResumed { edge.counts.handshakesResumed += 1 }
   }
@@ -187,9 +187,11 @@ final class HTTP1ServerConnection: ChannelOwner, Drainable, DownstreamStream {
     exchange = nil
     keepsAlive = false
     minorVersion = 1
-    let edge = worker.edge(service.direction, service.name, "")
+    let edge = worker.edge(service, source: peerIdentity)
     edge.counts.refusals[refusal.word, default: 0] += 1
     edge.counts.responses[refusal.status / 100] &+= 1
+    edge.counts.requests += 1
+    if refusal.status >= 500 { edge.counts.failures += 1 }
     let (head, text) = refusal.response(hop: "\(worker.configuration.pod)/\(service.direction.rawValue)")
     channel.append { output in
       head.write(to: &output, Forwarding(closes: true))
@@ -230,7 +232,7 @@ final class HTTP1ServerConnection: ChannelOwner, Drainable, DownstreamStream {
 
   func channelFailed(_ channel: Channel, _ failure: ChannelFailure) {
     if case .tls = failure {
-      worker.edge(service.direction, service.name, "").counts.refusals["tls-handshake", default: 0] += 1
+      worker.edge(service, source: peerIdentity).counts.refusals["tls-handshake", default: 0] += 1
     }
     closeNow()
   }

@@ -1,13 +1,17 @@
-// What a worker counts, per edge (from here to a cluster, or from anywhere to a port of this pod). Plain numbers of one
-// thread: who shows them asks each worker for a copy.
+// What a worker counts, per edge (from here to a version of a service, or from an identity to a port of this pod). Plain
+// numbers of one thread: who shows them asks each worker for a copy.
 
-/// Which way, to whom.
+/// Which way, from whom to whom.
 struct EdgeName: Hashable, Sendable {
   enum Direction: String, Sendable { case outbound, inbound }
 
   var direction: Direction
   var service: String
   var cluster: String
+  /// Inbound: the SPIFFE identity of the client; empty for one in the clear. Outbound: empty, it is this pod.
+  var source = ""
+  /// Outbound: what the endpoint runs, as its metadata says; empty where it says nothing or none was reached.
+  var version = ""
 }
 
 /// Counts below limits that are the same for every sidecar, so that they can be added up.
@@ -39,6 +43,10 @@ struct LatencyHistogram: Sendable, Equatable {
 struct EdgeCounts: Sendable, Equatable {
   /// Responses by the first digit of their status; 0: the client went away before there was one.
   var responses = [UInt64](repeating: 0, count: 6)
+  /// HTTP: what came to an outcome. TCP: connections that were passed on or refused.
+  var requests: UInt64 = 0
+  /// Of these: statuses from 500 on whoever gave them, responses cut short, failing gRPC statuses, connections refused.
+  var failures: UInt64 = 0
   var latency = LatencyHistogram()
   /// Answers that this sidecar made itself, by reason.
   var refusals: [String: UInt64] = [:]
@@ -54,6 +62,8 @@ struct EdgeCounts: Sendable, Equatable {
 
   mutating func merge(_ other: EdgeCounts) {
     for index in responses.indices { responses[index] &+= other.responses[index] }
+    requests &+= other.requests
+    failures &+= other.failures
     latency.merge(other.latency)
     refusals.merge(other.refusals, uniquingKeysWith: &+)
     retries &+= other.retries

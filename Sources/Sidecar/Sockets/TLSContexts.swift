@@ -29,5 +29,8 @@ final class TLSContexts: Sendable {
     self.clients = clients
   }
 
+  /// The SPIFFE ID of the own certificate; empty without one.
+  var identity: String { server.identity }
+
   func client(_ name: MeshProtocol) -> TLSContext { clients[name] ?? server }
 }

@@ -25,7 +25,7 @@ final class TCPRelay: ChannelOwner, Drainable {
   private var fullReads = 0
   private var timer: LoopTimer?
   private var isOver = false
-  private var began: UInt64
+  private let began: UInt64
 
   private static let mostAttempts = 3
   /// Reads in a row that fill the buffer before a connection counts as bulk.
@@ -36,7 +36,7 @@ final class TCPRelay: ChannelOwner, Drainable {
     self.client = client
     service = arrival.service
     clientAddress = arrival.client
-    edge = worker.edge(service.direction, service.name, "")
+    edge = worker.edge(service)
     began = worker.loop.now
   }
 
@@ -51,15 +51,17 @@ final class TCPRelay: ChannelOwner, Drainable {
 
   // MARK: Connecting
 
+  private var identity: String? { client.tls?.peer?.description }
+
   private func begin() {
     if let inbound = service.inbound {
-      if let refusal = inbound.refusal(identity: client.tls?.peer?.description) { return refuse(refusal.word) }
+      if let refusal = inbound.refusal(identity: identity) { return refuse(refusal.word) }
       if inbound.isOverRate(now: worker.loop.now) { return refuse("rate-limited") }
     }
     client.pauseReading()
     guard let cluster = service.routes.first?.drawBackend(&worker.random)?.cluster else { return refuse("no-route") }
     self.cluster = cluster
-    edge = worker.edge(service.direction, service.name, cluster.configuration.name)
+    edge = worker.edge(service, cluster.configuration.name, source: identity, version: cluster.version)
     guard cluster.counts.connections < cluster.limits.connections else { return refuse("overflow") }
     connect(cluster)
   }
@@ -71,6 +73,10 @@ final class TCPRelay: ChannelOwner, Drainable {
       return refuse("no-healthy-endpoint")
     }
     self.endpoint = endpoint
+    if endpoint.configuration.version != edge.name.version {
+      edge = worker.edge(
+        service, cluster.configuration.name, source: identity, version: endpoint.configuration.version)
+    }
     do {
       server = try worker.connect(cluster, endpoint, .tcp, owner: self)
       cluster.counts.connections += 1
@@ -108,6 +114,7 @@ final class TCPRelay: ChannelOwner, Drainable {
   func channelReady(_ channel: Channel) {
     if channel === client {
       if let tls = channel.tls {
+        edge = worker.edge(service, source: identity)
         edge.counts.handshakes += 1
         if tls.isResumed { edge.counts.handshakesResumed += 1 }
       }
@@ -115,6 +122,8 @@ final class TCPRelay: ChannelOwner, Drainable {
     }
     isRelaying = true
     edge.counts.connectionsOpened += 1
+    edge.counts.requests += 1
+    edge.counts.latency.add(nanoseconds: worker.loop.now &- began)
     edge.counts.active += 1
     if let tls = channel.tls {
       edge.counts.handshakes += 1
@@ -210,6 +219,8 @@ final class TCPRelay: ChannelOwner, Drainable {
 
   private func refuse(_ reason: String) {
     edge.counts.refusals[reason, default: 0] += 1
+    edge.counts.requests += 1
+    edge.counts.failures += 1
     end(byReset: true)
   }
 

@@ -74,6 +74,8 @@ final class ClusterRuntime {
   let endpoints: [EndpointRuntime]
   /// Client context for this cluster's certificates and protocol; nil: in the clear.
   let contexts: TLSContexts?
+  /// What all of its endpoints run; empty where they differ.
+  let version: String
   private let balancer: LoadBalancer
   private let detector: OutlierDetector?
   /// This worker's share of the limits.
@@ -95,6 +97,8 @@ final class ClusterRuntime {
       return runtime
     }
     for endpoint in kept.values { endpoint.retire() }
+    let versions = Set(configuration.endpoints.map(\.version))
+    version = versions.count == 1 ? versions.first ?? "" : ""
     balancer = LoadBalancer(configuration.balancing, endpoints: configuration.endpoints)
     detector = configuration.outlierDetection.map(OutlierDetector.init)
     let breaker = configuration.circuitBreaker

@@ -75,8 +75,16 @@ final class Worker {
   var edgeSnapshot: [EdgeName: EdgeCounts] { edges.snapshot }
   var clientCount: Int { clients.count }
 
-  func edge(_ direction: EdgeName.Direction, _ service: String, _ cluster: String) -> Edge {
-    edges.edge(EdgeName(direction: direction, service: service, cluster: cluster))
+  /// - Parameters:
+  ///   - source: the client's identity, of what comes in.
+  ///   - version: of the endpoint, of what goes out.
+  func edge(
+    _ service: ServiceRuntime, _ cluster: String = "", source: String? = nil, version: String = ""
+  ) -> Edge {
+    edges.edge(
+      EdgeName(
+        direction: service.direction, service: service.name, cluster: cluster,
+        source: service.direction == .inbound ? source ?? "" : "", version: version))
   }
 }
 
