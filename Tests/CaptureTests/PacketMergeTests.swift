@@ -67,7 +67,8 @@ import Testing
   func bounded() {
     let merge = PacketMerge(interfaces: [0, 1])
     for number in 0..<100 {
-      take(merge, Sent(time: UInt64(number), target: number % 2, wireLength: 60, frame: [UInt8](repeating: 1, count: 60)))
+      take(
+        merge, Sent(time: UInt64(number), target: number % 2, wireLength: 60, frame: [UInt8](repeating: 1, count: 60)))
     }
     let all = merge.waiting
     var times: [UInt64] = []
@@ -88,7 +89,8 @@ import Testing
     }
     let sent = [0, 1, 2, 3, 4, 61].map {
       Sent(
-        time: 1_700_000_000_123_456_789 + UInt64($0), target: 0, wireLength: 1500, frame: [UInt8](repeating: 0xAB, count: $0))
+        time: 1_700_000_000_123_456_789 + UInt64($0), target: 0, wireLength: 1500,
+        frame: [UInt8](repeating: 0xAB, count: $0))
     }
     for packet in sent { take(merge, packet) }
     var writer = PcapngWriter(
