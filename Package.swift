@@ -76,7 +76,8 @@ let package = Package(
     module("Netlink", ["NetTypes", "CLinux"]),
     module("Nftables", ["NetTypes", "Netlink", "CLinux"]),
     module("Capture", ["NetTypes", "CPcap", "CLinux"], settings: hot),
-    module("Topology", ["NetTypes", .product(name: "Yams", package: "Yams")]),
+    module("Mesh", ["NetTypes"]),
+    module("Topology", ["NetTypes", "Mesh", .product(name: "Yams", package: "Yams")]),
     .target(
       name: "ControlProtocol", dependencies: [protobuf], exclude: ["control.proto"], swiftSettings: strict),
     module("NorthboundAPI"),
@@ -85,7 +86,6 @@ let package = Package(
     module("HTTP1", settings: hot),
     module("HTTP2", ["CNGHTTP2"], settings: hot),
     .target(name: "XDS", dependencies: [protobuf], exclude: ["protos"], swiftSettings: strict),
-    module("Mesh", ["NetTypes"]),
     // Layer 2
     module("Relay", ["EventLoop", "CLinux"], settings: hot),
     module("BGPCore", ["NetTypes", "BGPWire"], settings: hot),
@@ -95,7 +95,7 @@ let package = Package(
     module("NorthboundClient", ["NorthboundAPI", .product(name: "NIOHTTP1", package: "swift-nio")] + nioCore),
     // Layer 3
     module("BGPSpeaker", ["NetTypes", "BGPWire", "BGPCore", "EventLoop", "CLinux"], settings: hot),
-    module("Machine", ["NetTypes", "Netlink", "ControlProtocol", "EventLoop", "Relay", "CLinux", protobuf]),
+    module("Machine", ["NetTypes", "Netlink", "Mesh", "ControlProtocol", "EventLoop", "Relay", "CLinux", protobuf]),
     module(
       "Probe",
       [
@@ -172,7 +172,7 @@ let package = Package(
     tests("FIBTests", ["FIB", "Netlink", "NetTypes", "CLinux"]),
     tests("CaptureTests", ["Capture", "NetTypes"]),
     tests("PathProofTests", ["PathProof", "Capture", "NetTypes"]),
-    tests("TopologyTests", ["Topology", "NetTypes"]),
+    tests("TopologyTests", ["Topology", "Mesh", "NetTypes"]),
     tests("ControlProtocolTests", ["ControlProtocol", protobuf]),
     tests("IntentTests", ["Intent", "Topology", "ControlProtocol", "NetTypes", protobuf]),
     tests("MachineTests", ["Machine", "netloom-machine", "ControlProtocol", "EventLoop", "CLinux", protobuf]),

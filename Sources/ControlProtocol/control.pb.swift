@@ -1103,11 +1103,47 @@ public nonisolated struct NLDataPlane: @unchecked Sendable {
   /// Clears the value of `interception`. Subsequent reads from it will return its default value.
   public mutating func clearInterception() {_uniqueStorage()._interception = nil}
 
+  /// of a pod whose service asks for it
+  public var health: NLHealthCheck {
+    get {_storage._health ?? NLHealthCheck()}
+    set {_uniqueStorage()._health = newValue}
+  }
+  /// Returns true if `health` has been explicitly set.
+  public var hasHealth: Bool {_storage._health != nil}
+  /// Clears the value of `health`. Subsequent reads from it will return its default value.
+  public mutating func clearHealth() {_uniqueStorage()._health = nil}
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
 
   fileprivate var _storage = _StorageClass.defaultInstance
+}
+
+/// How the agent asks the pod's own program whether it serves; its verdict is `Sample.health`.
+public nonisolated struct NLHealthCheck: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var port: UInt32 = 0
+
+  /// GET, an answer below 400 is good; empty: a connection is enough
+  public var path: String = String()
+
+  public var intervalMs: UInt32 = 0
+
+  public var timeoutMs: UInt32 = 0
+
+  /// in a row that make it ill
+  public var failures: UInt32 = 0
+
+  /// in a row that make it well
+  public var successes: UInt32 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
 }
 
 /// TCP connections that go through a pod's sidecar. Its own packets carry `mark` and are left alone.
@@ -2798,7 +2834,48 @@ public nonisolated struct NLSample: Sendable {
 
   public var fibRoutes: UInt64 = 0
 
+  /// of `DataPlane.health`; UNKNOWN: nothing is asked, or not often enough yet
+  public var health: NLSample.Health = .unknown
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public nonisolated enum Health: SwiftProtobuf.Enum, Swift.CaseIterable {
+    public typealias RawValue = Int
+    case unknown // = 0
+    case well // = 1
+    case ill // = 2
+    case UNRECOGNIZED(Int)
+
+    public init() {
+      self = .unknown
+    }
+
+    public init?(rawValue: Int) {
+      switch rawValue {
+      case 0: self = .unknown
+      case 1: self = .well
+      case 2: self = .ill
+      default: self = .UNRECOGNIZED(rawValue)
+      }
+    }
+
+    public var rawValue: Int {
+      switch self {
+      case .unknown: return 0
+      case .well: return 1
+      case .ill: return 2
+      case .UNRECOGNIZED(let i): return i
+      }
+    }
+
+    // The compiler won't synthesize support with the UNRECOGNIZED case.
+    public static let allCases: [NLSample.Health] = [
+      .unknown,
+      .well,
+      .ill,
+    ]
+
+  }
 
   public init() {}
 }
@@ -6489,7 +6566,7 @@ nonisolated extension NLNextHop: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
 
 nonisolated extension NLDataPlane: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".DataPlane"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}nat\0\u{1}filter\0\u{1}shapers\0\u{1}policers\0\u{1}markings\0\u{1}paths\0\u{1}sysctls\0\u{1}addresses\0\u{1}zones\0\u{3}sysctl_origins\0\u{1}impairments\0\u{1}interception\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}nat\0\u{1}filter\0\u{1}shapers\0\u{1}policers\0\u{1}markings\0\u{1}paths\0\u{1}sysctls\0\u{1}addresses\0\u{1}zones\0\u{3}sysctl_origins\0\u{1}impairments\0\u{1}interception\0\u{1}health\0")
 
   fileprivate class _StorageClass {
     var _nat: [NLNATRule] = []
@@ -6504,6 +6581,7 @@ nonisolated extension NLDataPlane: SwiftProtobuf.Message, SwiftProtobuf._Message
     var _sysctlOrigins: Dictionary<String,NLOrigin> = [:]
     var _impairments: [NLImpairment] = []
     var _interception: NLInterception? = nil
+    var _health: NLHealthCheck? = nil
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -6526,6 +6604,7 @@ nonisolated extension NLDataPlane: SwiftProtobuf.Message, SwiftProtobuf._Message
       _sysctlOrigins = source._sysctlOrigins
       _impairments = source._impairments
       _interception = source._interception
+      _health = source._health
     }
   }
 
@@ -6556,6 +6635,7 @@ nonisolated extension NLDataPlane: SwiftProtobuf.Message, SwiftProtobuf._Message
         case 10: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMessageMap<SwiftProtobuf.ProtobufString,NLOrigin>.self, value: &_storage._sysctlOrigins) }()
         case 11: try { try decoder.decodeRepeatedMessageField(value: &_storage._impairments) }()
         case 12: try { try decoder.decodeSingularMessageField(value: &_storage._interception) }()
+        case 13: try { try decoder.decodeSingularMessageField(value: &_storage._health) }()
         default: break
         }
       }
@@ -6604,6 +6684,9 @@ nonisolated extension NLDataPlane: SwiftProtobuf.Message, SwiftProtobuf._Message
       try { if let v = _storage._interception {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 12)
       } }()
+      try { if let v = _storage._health {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 13)
+      } }()
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -6625,10 +6708,66 @@ nonisolated extension NLDataPlane: SwiftProtobuf.Message, SwiftProtobuf._Message
         if _storage._sysctlOrigins != rhs_storage._sysctlOrigins {return false}
         if _storage._impairments != rhs_storage._impairments {return false}
         if _storage._interception != rhs_storage._interception {return false}
+        if _storage._health != rhs_storage._health {return false}
         return true
       }
       if !storagesAreEqual {return false}
     }
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension NLHealthCheck: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".HealthCheck"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}port\0\u{1}path\0\u{3}interval_ms\0\u{3}timeout_ms\0\u{1}failures\0\u{1}successes\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.port) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.path) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self.intervalMs) }()
+      case 4: try { try decoder.decodeSingularUInt32Field(value: &self.timeoutMs) }()
+      case 5: try { try decoder.decodeSingularUInt32Field(value: &self.failures) }()
+      case 6: try { try decoder.decodeSingularUInt32Field(value: &self.successes) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.port != 0 {
+      try visitor.visitSingularUInt32Field(value: self.port, fieldNumber: 1)
+    }
+    if !self.path.isEmpty {
+      try visitor.visitSingularStringField(value: self.path, fieldNumber: 2)
+    }
+    if self.intervalMs != 0 {
+      try visitor.visitSingularUInt32Field(value: self.intervalMs, fieldNumber: 3)
+    }
+    if self.timeoutMs != 0 {
+      try visitor.visitSingularUInt32Field(value: self.timeoutMs, fieldNumber: 4)
+    }
+    if self.failures != 0 {
+      try visitor.visitSingularUInt32Field(value: self.failures, fieldNumber: 5)
+    }
+    if self.successes != 0 {
+      try visitor.visitSingularUInt32Field(value: self.successes, fieldNumber: 6)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: NLHealthCheck, rhs: NLHealthCheck) -> Bool {
+    if lhs.port != rhs.port {return false}
+    if lhs.path != rhs.path {return false}
+    if lhs.intervalMs != rhs.intervalMs {return false}
+    if lhs.timeoutMs != rhs.timeoutMs {return false}
+    if lhs.failures != rhs.failures {return false}
+    if lhs.successes != rhs.successes {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -9299,7 +9438,7 @@ nonisolated extension NLSampleRequest: SwiftProtobuf.Message, SwiftProtobuf._Mes
 
 nonisolated extension NLSample: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Sample"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}wave\0\u{1}idle\0\u{3}busy_because\0\u{1}activity\0\u{1}applied\0\u{1}failed\0\u{3}rib_version\0\u{3}fib_version\0\u{1}sessions\0\u{1}links\0\u{3}rib_routes\0\u{3}fib_routes\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}wave\0\u{1}idle\0\u{3}busy_because\0\u{1}activity\0\u{1}applied\0\u{1}failed\0\u{3}rib_version\0\u{3}fib_version\0\u{1}sessions\0\u{1}links\0\u{3}rib_routes\0\u{3}fib_routes\0\u{1}health\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -9319,6 +9458,7 @@ nonisolated extension NLSample: SwiftProtobuf.Message, SwiftProtobuf._MessageImp
       case 10: try { try decoder.decodeRepeatedMessageField(value: &self.links) }()
       case 11: try { try decoder.decodeSingularUInt64Field(value: &self.ribRoutes) }()
       case 12: try { try decoder.decodeSingularUInt64Field(value: &self.fibRoutes) }()
+      case 13: try { try decoder.decodeSingularEnumField(value: &self.health) }()
       default: break
       }
     }
@@ -9361,6 +9501,9 @@ nonisolated extension NLSample: SwiftProtobuf.Message, SwiftProtobuf._MessageImp
     if self.fibRoutes != 0 {
       try visitor.visitSingularUInt64Field(value: self.fibRoutes, fieldNumber: 12)
     }
+    if self.health != .unknown {
+      try visitor.visitSingularEnumField(value: self.health, fieldNumber: 13)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -9377,9 +9520,14 @@ nonisolated extension NLSample: SwiftProtobuf.Message, SwiftProtobuf._MessageImp
     if lhs.links != rhs.links {return false}
     if lhs.ribRoutes != rhs.ribRoutes {return false}
     if lhs.fibRoutes != rhs.fibRoutes {return false}
+    if lhs.health != rhs.health {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
+}
+
+nonisolated extension NLSample.Health: SwiftProtobuf._ProtoNameProviding {
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0UNKNOWN\0\u{1}WELL\0\u{1}ILL\0")
 }
 
 nonisolated extension NLSessionSample: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {

@@ -34,6 +34,8 @@ struct ConvergenceTracker: Sendable {
   static let lastRetry = Duration.seconds(2)
 
   private(set) var converged = false
+  /// How often it has been proven.
+  private(set) var proofs: UInt64 = 0
   private(set) var convergedBy: ConvergedBy?
   private(set) var convergedAfter: Duration?
   /// When the last disturbance began, or the controller.
@@ -179,6 +181,7 @@ struct ConvergenceTracker: Sendable {
       return begin(done.nodes, judge: judge, hasDaemons: hasDaemons, now: now)
     }
     converged = true
+    proofs += 1
     failedWave = nil
     proven = done.nodes.compactMapValues { view in view.sample.map { ($0.activity, $0.ribVersion) } }
     movedNodes = []

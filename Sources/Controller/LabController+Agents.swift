@@ -53,9 +53,11 @@ extension LabController {
   func sampled(_ sample: NLSample, by name: String) {
     guard let place = agents.index(forKey: name) else { return }
     let flapped = sessionsChanged(from: agents.values[place].sample, to: sample)
+    let isHealthNews = agents.values[place].sample?.health ?? .unknown != sample.health
     agents.values[place].sample = sample
     for (type, version) in sample.applied { agents.values[place].applied[type] = version }
     if noteLinks(sample.links, of: name) { observeOutage() }
+    if isHealthNews { observeHealth() }
     var actions: [ConvergenceTracker.Action] = []
     if sample.wave == 0 {
       let ended = tracker.pushed(sample, from: name, now: .now)
@@ -146,7 +148,7 @@ extension LabController {
   func observeOutage() {
     // A change under way was computed for the outage as it is; `endChange` looks again.
     guard !isHeld else { return }
-    var seen = Outage(links: state.faults.downLinks, nodes: stoppedNodes)
+    var seen = Outage(links: state.faults.downLinks, nodes: stoppedNodes, pods: state.unwell)
     if !downEnds.isEmpty || !seen.nodes.isEmpty {
       for (index, link) in lab.links.enumerated() {
         for end in [link.a, link.b] {

@@ -7,6 +7,7 @@ internal import ControlProtocol
 internal import Foundation
 internal import Intent
 internal import Logging
+internal import Mesh
 internal import NIOCore
 public import NorthboundAPI
 internal import Topology
@@ -65,7 +66,8 @@ extension LabController {
     let transition = Transition(
       change: "apply \(request.file)", author: author, wanted: resolved.intent,
       plan: plan(to: resolved.intent, warnings: resolved.warnings), layers: kept,
-      adding: resolved.needed.last == current.layers.count ? layer : nil, confirmWithin: request.confirmWithinMs)
+      adding: resolved.needed.last == current.layers.count ? layer.keepingManifests(of: resolved.intent.lab) : nil,
+      confirmWithin: request.confirmWithinMs)
     let done = try await carryOut(transition, dryRun: request.dryRun == true)
     if done { counters.applies += 1 }
     return result(of: transition, applied: done, began)
@@ -148,6 +150,8 @@ extension LabController {
     change = nil
     isHeld = false
     observeOutage()
+    observeHealth()
+    refreshMesh()
     for name in agents.keys.sorted() { reconcile(name) }
     forgetUnrepaired()
     repairWhatDrifted()
@@ -192,7 +196,9 @@ extension LabController {
     let nodes = intent.changes(to: wanted).map { node, changes in
       NodeChanges(node: node, changes: changes.map(ObjectChange.init))
     }
-    return ChangePlan(version: current.version, nodes: nodes, warnings: warnings)
+    return ChangePlan(
+      version: current.version, nodes: nodes, warnings: warnings,
+      mesh: intent.lab.meshChanges(to: wanted.lab).map(ObjectChange.init))
   }
 
   /// Errors of the version store as the API tells them.
@@ -264,8 +270,27 @@ extension ResolvedLab {
     ipv4 == other.ipv4 && ipv6 == other.ipv6 && links == other.links && nodes.count == other.nodes.count
       && zip(nodes, other.nodes).allSatisfy { new, old in
         new.name == old.name && new.kind == old.kind && new.asn == old.asn && new.loopbacks == old.loopbacks
-          && new.interfaces == old.interfaces
-      }
+          && new.interfaces == old.interfaces && new.pod == old.pod
+      } && mesh?.services.map(\.skeleton) == other.mesh?.services.map(\.skeleton)
+  }
+}
+
+extension Topology.MeshService {
+  /// What pods' kernels and routers' BGP were made for.
+  fileprivate var skeleton: Topology.MeshService {
+    var service = self
+    service.place = Place(file: "", line: 0, column: 0)
+    service.policy = .init()
+    service.split = [:]
+    service.health = nil
+    return service
+  }
+}
+
+extension FileLayer {
+  /// With the manifests of its `mesh.routes` as they were read: what becomes of the files later changes no version.
+  func keepingManifests(of lab: ResolvedLab) -> FileLayer {
+    FileLayer(file: file, text: text, manifests: lab.mesh?.manifests ?? [:])
   }
 }
 
@@ -284,15 +309,7 @@ extension ObjectChange {
 extension ChangePlan {
   /// One line per change: `edge: + nat masquerade out eth1`, `edge: - …`, `edge: ~ bgp … (was …)`.
   var lines: [String] {
-    nodes.flatMap { node in
-      node.changes.map { change in
-        switch change.action {
-        case .add: "\(node.node): + \(change.section) \(change.what)"
-        case .remove: "\(node.node): - \(change.section) \(change.what)"
-        case .change: "\(node.node): ~ \(change.section) \(change.what)" + (change.was.map { " (was \($0))" } ?? "")
-        }
-      }
-    }
+    nodes.flatMap { node in node.changes.map { "\(node.node): \($0.line)" } } + mesh.map { "mesh: \($0.line)" }
   }
 }
 
@@ -302,5 +319,15 @@ extension VersionEntry {
       version: stored.version, at: rfc3339(milliseconds: stored.at), change: stored.change,
       current: stored.state == .current, author: stored.author, diff: stored.diff,
       confirmBy: stored.confirmBy.map(rfc3339(milliseconds:)))
+  }
+}
+
+extension ObjectChange {
+  fileprivate var line: String {
+    switch action {
+    case .add: "+ \(section) \(what)"
+    case .remove: "- \(section) \(what)"
+    case .change: "~ \(section) \(what)" + (was.map { " (was \($0))" } ?? "")
+    }
   }
 }

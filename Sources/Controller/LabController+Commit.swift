@@ -4,6 +4,8 @@
 //                      │                             │
 //                      └── one refuses, is silent, goes away: UNDO on all, what stood stands
 //
+// Where the mesh changes, its sidecars take it between `prepared` and COMMIT (LabController+MeshChange).
+//
 // An agent checks everything in PREPARE and touches nothing; it does it in COMMIT, and can go back until SETTLE. The one
 // transaction that makes the version `current` is the point of no return: a controller that dies before it leaves
 // `prepared` behind, and the next one brings every node back to the version that stands; after it, to the new one. Either
@@ -57,6 +59,7 @@ extension LabController {
       isHeld = true
       let wanted = desiredNodes(of: transition.wanted)
       let participants = try participants(wanted, passesStopped: transition.passesStopped)
+      let mesh = meshStep(to: transition.wanted)
       if participants.isEmpty, transition.plan.isEmpty, !transition.isRollback { return false }
       let id = UInt64.random(in: 1...UInt64.max)
       try await prepare(id, participants)
@@ -64,7 +67,8 @@ extension LabController {
         _ = await step(.undo, id, participants, limit: limits.undo)
         return false
       }
-      try await commit(id, participants, transition)
+      try await commit(id, participants, mesh, transition)
+      if let mesh { adoptMesh(mesh) }
       adopt(wanted, participants, transition)
       settle(id, participants)
       return true
@@ -169,7 +173,7 @@ extension LabController {
   }
 
   private func commit(
-    _ id: UInt64, _ participants: [String: Participant], _ transition: Transition
+    _ id: UInt64, _ participants: [String: Participant], _ mesh: MeshStep?, _ transition: Transition
   ) async throws {
     let prepared: StoredVersion
     do {
@@ -182,6 +186,14 @@ extension LabController {
       _ = await step(.undo, id, participants, limit: limits.undo)
       throw error
     }
+    if let mesh {
+      let failures = await carryOutMesh(mesh)
+      if !failures.isEmpty {
+        try? stored { try store.abandon(prepared) }
+        _ = await step(.undo, id, participants, limit: limits.undo)
+        throw refuse(failures)
+      }
+    }
     let failures = failures(of: await step(.commit, id, participants, limit: limits.step))
     do {
       if !failures.isEmpty { throw refuse(failures) }
@@ -191,6 +203,7 @@ extension LabController {
     } catch {
       try? stored { try store.abandon(prepared) }
       await undo(id, participants)
+      if let mesh { await takeBackMesh(mesh) }
       throw error
     }
   }

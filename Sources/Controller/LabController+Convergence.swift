@@ -34,7 +34,7 @@ extension LabController {
       switch action {
       case .beginWave(let number): askForSamples(number)
       case .wake(let at): wake(at)
-      case .converged: announceConverged()
+      case .converged: settleConvergence()
       }
     }
   }
@@ -67,21 +67,33 @@ extension LabController {
     wakeAt = (at, task)
   }
 
+  /// The network has converged, and the mesh over it has what that calls for.
+  var isConverged: Bool { tracker.converged && isMeshSettled }
+
+  /// Says so once both are: the mesh learns how far everything is when the network stands still.
+  func settleConvergence() {
+    guard tracker.converged else { return }
+    if let mesh, mesh.measuredFor != tracker.disturbedAt { return measurePathCosts() }
+    guard isMeshSettled else { return }
+    guard announcedProof != tracker.proofs else { return wakeAll(.convergence) }
+    announcedProof = tracker.proofs
+    announceConverged()
+  }
+
   private func announceConverged() {
     wakeAt?.task.cancel()
     wakeAt = nil
-    let after = tracker.convergedAfter.map { $0.nanoseconds / 1_000_000 } ?? 0
     events.forgetChanges()
     // One that only confirms an earlier proof is no news.
     if announced != tracker.disturbedAt {
       announced = tracker.disturbedAt
-      record(node: "", kind: "converged", subject: "lab", text: "after \(after) ms")
+      settledAfter = mesh == nil ? tracker.convergedAfter : .now - tracker.disturbedAt
+      record(node: "", kind: "converged", subject: "lab", text: "after \(Int64(convergedAfterMs ?? 0)) ms")
     }
     proofs += 1
     lastProof = Convergence(
       converged: true, convergedBy: tracker.convergedBy, afterMs: convergedAfterMs, reasons: [])
     wakeAll(.convergence)
-    measurePathCosts()
     progressed(atOnce: true)
   }
 
@@ -101,11 +113,15 @@ extension LabController {
 
   /// Why the lab is not converged; empty when it is.
   func notConverged(limit: Int = .max) -> [String] {
-    guard !tracker.converged else { return [] }
+    guard !isConverged else { return [] }
     if !machine.state.error.isEmpty { return [machine.state.error] }
     guard machine.state.built else { return ["the machine is still building the lab"] }
     if adopting { return ["the controller was restarted and is adopting the nodes"] }
     var reasons = machine.nodes.values.filter { $0.state == "failed" }.map { failure(of: $0.name) }.sorted()
+    if tracker.converged {
+      reasons += meshLag
+      return reasons.isEmpty ? ["the mesh follows the paths that BGP has chosen"] : Array(reasons.prefix(limit))
+    }
     reasons += judge.reasons(views(), depth: .states, limit: limit)
     if reasons.isEmpty, let failed = tracker.failedWave {
       reasons = judge.reasons(failed, depth: .counters, limit: limit)
@@ -138,11 +154,11 @@ extension LabController {
     let deadline = Instant.now + .milliseconds(timeoutMilliseconds)
     let before = proofs
     look()
-    while !tracker.converged, proofs == before, Instant.now < deadline {
+    while !isConverged, proofs == before, Instant.now < deadline {
       await wait(for: .convergence, until: deadline)
     }
     // A proof counts even if something has moved again by the time the one who waited is told.
-    if tracker.converged || proofs > before, let lastProof { return lastProof }
+    if isConverged || proofs > before, let lastProof { return lastProof }
     let reasons = notConverged(limit: 100) + events.oscillating(limit: 10)
     return Convergence(converged: false, convergedBy: nil, afterMs: nil, reasons: reasons)
   }

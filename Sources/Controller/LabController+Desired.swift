@@ -19,11 +19,14 @@ extension LabController {
     let planes = nodes.allSatisfy { known[$0.name] != nil } ? [:] : intent.dataPlanes(agents: Set(agents.keys))
     var all: [String: DesiredNode] = [:]
     for node in nodes {
-      // Neither BGP nor the rest of the data plane depends on what is down or impaired.
+      // But for announced services neither BGP nor the rest of the data plane depends on what is down or impaired.
       var wanted =
         known[node.name]
         ?? DesiredNode(
-          speaker: intent.speakerConfig(of: node.name), dataPlane: planes[node.name] ?? NLDataPlane())
+          speaker: intent.speakerConfig(of: node.name, during: outage), dataPlane: planes[node.name] ?? NLDataPlane())
+      if known[node.name] != nil, intent.announcesServices(node.name) {
+        wanted.set(intent.speakerConfig(of: node.name, during: outage))
+      }
       wanted.set(intent.impairments(of: node, faults: state.faults.directions))
       // A stopped node has none for now: it gets what is due when it starts.
       if let own = routes[node.name] ?? desired[node.name]?.routes { wanted.set(own) }
@@ -56,6 +59,11 @@ extension LabController.DesiredNode {
     guard impairments != dataPlane.impairments else { return }
     dataPlane.impairments = impairments
     digests["data-plane"] = SentResource.digest(dataPlane.withoutPlaces)
+  }
+
+  mutating func set(_ speaker: NLSpeakerConfig?) {
+    self.speaker = speaker
+    digests["speaker"] = speaker.map { SentResource.digest($0.withoutPlaces) }
   }
 
   mutating func set(_ routes: NLRouteSet) {

@@ -15,7 +15,7 @@ extension LabController {
       _ = noteLinks(links.map(\.link), of: name)
     }
     observeOutage()
-    meshObserved()
+    observeHealth()
     tracker.hint()
     look()
     progressed()

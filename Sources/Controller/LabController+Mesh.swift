@@ -4,18 +4,21 @@ internal import Intent
 internal import Logging
 internal import Mesh
 internal import MeshControl
+internal import NIOCore
 internal import NetTypes
-public import NorthboundAPI
+internal import NorthboundAPI
 internal import Topology
 
 /// The service mesh: the same idea one layer up. Every sidecar is data plane; what they all are to do follows from the
 /// file, from what is seen of the nodes, and from the paths that BGP has chosen.
 extension LabController {
   func startMesh() throws {
-    guard let (model, problems) = lab.meshModel() else { return }
-    for problem in problems { logger.error("\(problem)") }
-    let plane = try MeshPlane(model, run, splits: state.splits)
-    mesh = plane
+    guard let model = lab.meshModel() else { return }
+    let loop = loop
+    mesh = try MeshPlane(model, overlaid(model, splits: state.splits), run) { conditions in
+      loop.execute { self.assumeIsolated { $0.fleetChanged(conditions) } }
+    }
+    outage.pods = state.unwell
   }
 
   /// A pod's programs wait until its sidecar works: nobody's first connections are lost.
@@ -46,154 +49,120 @@ extension LabController {
     }
   }
 
-  /// Nodes came or went, or BGP has settled on other paths.
-  func meshObserved() {
-    guard var plane = mesh else { return }
-    var model = plane.declared
-    model.splits = state.splits
-    model.pathCosts = plane.applied.pathCosts
-    for index in model.pods.indices {
-      let node = machine.nodes[model.pods[index].name]
-      let stopped = outage.nodes.contains(model.pods[index].name)
-      model.pods[index].health = stopped || node?.state == "failed" ? .unhealthy : .healthy
+  // MARK: the model
+
+  /// What the file says with what is observed, and with what was asked for meanwhile.
+  func overlaid(_ declared: MeshModel, splits: [String: [String: Int]]) -> MeshModel {
+    var model = declared
+    model.splits = splits
+    for (pod, row) in state.pathCosts {
+      for (system, cost) in row { model.pathCosts[pod, ASNumber(system)] = cost }
     }
-    guard model != plane.applied else { return }
-    plane.applied = model
-    mesh = plane
-    let server = plane.server
-    Task { _ = try? await server.apply(model) }
+    for index in model.pods.indices {
+      model.pods[index].health = state.unwell.contains(model.pods[index].name) ? .unhealthy : .healthy
+    }
+    return model
   }
+
+  /// Pods came or went, or BGP has settled on other paths.
+  func refreshMesh() {
+    // A change under way applies what it makes of it; `endChange` looks again.
+    guard let mesh, !isHeld else { return }
+    applyMesh(overlaid(mesh.declared, splits: state.splits)) { _ in }
+  }
+
+  /// Hands a model to the control plane, in the order of the calls. `done` is called on the loop, with nil when the
+  /// control plane has ended or nothing was to do.
+  func applyMesh(_ model: MeshModel, done: @escaping @Sendable (ChangeOutcome?) -> Void) {
+    guard var plane = mesh, model != plane.applied else { return done(nil) }
+    plane.applied = model
+    plane.underWay += 1
+    mesh = plane
+    let loop = loop
+    plane.server.apply(model) { result in
+      loop.execute {
+        self.assumeIsolated { controller in
+          controller.mesh?.underWay -= 1
+          done(try? result.get())
+          controller.settleConvergence()
+        }
+      }
+    }
+  }
+
+  // MARK: convergence
+
+  private func fleetChanged(_ conditions: [String: ClientCondition]) {
+    fleet = conditions
+    settleConvergence()
+    progressed()
+  }
+
+  /// Which sidecars do not work with the newest configuration, and why; empty: all of those that should run do.
+  var meshLag: [String] {
+    guard let mesh else { return [] }
+    return mesh.declared.pods.filter { $0.sidecar != .none && !outage.nodes.contains($0.name) }.compactMap { pod in
+      switch fleet[pod.name] {
+      case nil: "\(pod.name): its sidecar is not connected"
+      case .pending: "\(pod.name): its sidecar has not acknowledged the newest configuration"
+      case .refused(let reason): "\(pod.name): its sidecar refused \(reason)"
+      case .current: nil
+      }
+    }
+  }
+
+  /// Every sidecar has what it should, and that is what BGP's paths call for.
+  var isMeshSettled: Bool {
+    guard let mesh else { return true }
+    return mesh.underWay == 0 && mesh.measuredFor == tracker.disturbedAt && meshLag.isEmpty
+  }
+
+  // MARK: path costs
 
   /// What it costs to reach each autonomous system from each pod: the length of the AS path that its router has chosen.
   func measurePathCosts() {
-    guard let mesh, !measuringPaths else { return }
+    guard let declared = mesh?.declared, !measuringPaths else { return }
     measuringPaths = true
+    let disturbance = tracker.disturbedAt
     Task {
-      let costs = await pathCosts(mesh.declared)
+      let costs = await pathCosts(declared)
       measuringPaths = false
-      guard var plane = self.mesh, plane.applied.pathCosts != costs else { return }
-      var model = plane.applied
-      model.pathCosts = costs
-      plane.applied = model
-      self.mesh = plane
-      _ = try? await plane.server.apply(model)
+      mesh?.measuredFor = disturbance
+      if costs != state.pathCosts {
+        state.pathCosts = costs
+        saveStateSoon()
+        refreshMesh()
+      }
+      settleConvergence()
     }
   }
 
-  private func pathCosts(_ model: MeshModel) async -> PathCosts {
-    var costs = PathCosts()
+  private func pathCosts(_ model: MeshModel) async -> [String: [UInt32: UInt32]] {
+    var costs: [String: [UInt32: UInt32]] = [:]
     let targets = Dictionary(
       model.pods.compactMap { pod in pod.autonomousSystem.flatMap { system in pod.addresses.first.map { (system, $0) } }
       },
       uniquingKeysWith: { first, _ in first })
-    var rows: [String: [ASNumber: UInt32]] = [:]
+    var rows: [String: [UInt32: UInt32]] = [:]
     for pod in model.pods {
       guard let node = lab.node(pod.name), let router = lab.entrance(of: node), router.bgp != nil else { continue }
       if rows[router.name] == nil { rows[router.name] = await row(of: router, targets) }
-      for (system, cost) in rows[router.name] ?? [:] { costs[pod.name, system] = cost }
+      costs[pod.name] = rows[router.name]
     }
     return costs
   }
 
-  private func row(of router: ResolvedNode, _ targets: [ASNumber: IPAddress]) async -> [ASNumber: UInt32] {
-    var row: [ASNumber: UInt32] = [:]
+  private func row(of router: ResolvedNode, _ targets: [ASNumber: IPAddress]) async -> [UInt32: UInt32] {
+    var row: [UInt32: UInt32] = [:]
     for (system, address) in targets {
       if system == router.asn {
-        row[system] = 0
+        row[system.rawValue] = 0
       } else if let explanation = try? await explain(node: router.name, prefix: address.description),
         let best = explanation.candidates.first(where: \.best)
       {
-        row[system] = UInt32(clamping: best.asPath.count)
+        row[system.rawValue] = UInt32(clamping: best.asPath.count)
       }
     }
     return row
-  }
-}
-
-// MARK: - Questions
-
-extension LabController {
-  private func plane() throws -> MeshPlane {
-    guard let mesh else { throw APIError(code: "invalid", message: "the topology has no `mesh`") }
-    return mesh
-  }
-
-  public func meshStatus() async throws -> MeshStatus {
-    let plane = try plane()
-    let clients = Dictionary(await plane.server.status().map { ($0.pod, $0) }, uniquingKeysWith: { first, _ in first })
-    let model = plane.applied
-    let services = model.services.map { service in
-      MeshServiceStatus(
-        name: service.name, addresses: service.addresses.map(\.description), port: service.port,
-        target: service.targetPort, proto: service.protocol.rawValue,
-        pods: model.pods.filter { $0.service == service.name }.map { pod in
-          MeshPodStatus(
-            name: pod.name, addresses: pod.addresses.map(\.description), version: pod.version,
-            healthy: pod.health == .healthy)
-        }, split: model.splits[service.name] ?? [:])
-    }
-    let sidecars = model.pods.map { pod in SidecarStatus(pod, clients[pod.name]) }
-    let converged = sidecars.allSatisfy { $0.state == "current" || $0.sidecar == "none" && $0.state == "absent" }
-    return MeshStatus(
-      mtls: model.mutualTLS.rawValue, services: services, sidecars: sidecars, converged: converged)
-  }
-
-  public func meshSplit(_ request: MeshSplitRequest) async throws -> MeshChange {
-    let server = try plane().server
-    let outcome: ChangeOutcome
-    do {
-      outcome = try await server.split(request.service, request.weights)
-    } catch let error as MeshControlError {
-      throw APIError(code: "invalid", message: error.text)
-    }
-    state.splits[request.service] = request.weights
-    saveStateSoon()
-    if var plane = mesh {
-      plane.applied.splits[request.service] = request.weights
-      mesh = plane
-    }
-    let shares = request.weights.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }.joined(separator: " ")
-    record(node: "", kind: "mesh", subject: request.service, text: "split \(shares)")
-    return MeshChange(outcome)
-  }
-}
-
-extension MeshControlError {
-  fileprivate var text: String {
-    switch self {
-    case .stopped: "the control plane of the mesh has ended"
-    case .unknownService(let name): "unknown service \(name)"
-    case .unknownVersion(let service, let version): "no pod of \(service) runs version \(version)"
-    case .invalidWeights(let service):
-      "weights of \(service): expected 0 to 1000000 for each version, and one above 0"
-    }
-  }
-}
-
-extension MeshChange {
-  init(_ outcome: ChangeOutcome) {
-    self.init(
-      current: outcome.current,
-      refused: outcome.refused.map { "\($0.pod): \($0.type.shortName): \($0.reason)" },
-      lagging: outcome.lagging, absent: outcome.absent, ms: Double(outcome.duration) / 1_000_000)
-  }
-}
-
-extension SidecarStatus {
-  fileprivate init(_ pod: MeshPod, _ client: ClientStatus?) {
-    let state =
-      switch client?.state {
-      case .current: "current"
-      case .pending: "pending"
-      case .refused: "refused"
-      case nil: "absent"
-      }
-    let types = (client?.types ?? []).map { type in
-      SidecarType(
-        type: type.type.shortName, sent: type.sent, acknowledged: type.acknowledged, sentAt: type.sentAt,
-        acknowledgedAt: type.acknowledgedAt, refusal: type.refusal, refusals: type.refusals, resources: type.resources)
-    }
-    self.init(
-      pod: pod.name, sidecar: pod.sidecar.rawValue, agent: client.map(\.agent), state: state, types: types)
   }
 }

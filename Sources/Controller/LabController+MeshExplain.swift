@@ -26,9 +26,10 @@ extension LabController {
     if case .backends(let backends) = decision.outcome {
       endpoints = candidates(backends, service, pod, model)
       endpoints = await withPaths(endpoints, from: pod, port: service.targetPort)
-      steps += Self.balancing(endpoints)
+      steps += Self.balancing(endpoints, service.policy.balancing)
     }
     steps.append(Self.identity(pod, service, model, isAllowed: decision.isAllowed))
+    steps += recentEvents(touching: Set([pod.name] + endpoints.flatMap { [$0.pod] + ($0.path?.forward.path ?? []) }))
     let served = decision.isAllowed && endpoints.contains { $0.healthy && $0.path?.reachable != false }
     return MeshExplanation(steps: steps, served: served, endpoints: endpoints)
   }
@@ -59,6 +60,7 @@ extension LabController {
     return backends.flatMap { backend -> [MeshEndpoint] in
       guard let cluster = clusters[backend.cluster] else { return [] }
       let pods = model.pods(of: cluster)
+      let costs = service.policy.prefersNearest ? costs : [:]
       let ranks = Set(pods.map { Self.cost($0, costs) }).sorted()
       return pods.map { target in
         MeshEndpoint(
@@ -84,16 +86,37 @@ extension LabController {
     return result
   }
 
-  private static func balancing(_ endpoints: [MeshEndpoint]) -> [String] {
+  private static func balancing(_ endpoints: [MeshEndpoint], _ balancing: ServicePolicy.Balancing) -> [String] {
     let nearest = endpoints.filter(\.healthy).map(\.priority).min()
-    guard let nearest else { return ["no endpoint is healthy: the request is answered 503"] }
+    guard let nearest else {
+      return ["no endpoint is healthy: all of them are tried all the same, and a request that fails is answered 503"]
+    }
     let names = endpoints.filter { $0.healthy && $0.priority == nearest }.map { "\($0.pod) (\($0.address))" }
+    let ill = endpoints.filter { !$0.healthy }.map(\.pod)
     let further = endpoints.filter { $0.healthy && $0.priority > nearest }.map(\.pod)
-    var steps = ["goes to \(names.joined(separator: " or ")): the less busy of two"]
+    var steps = ["goes to \(names.joined(separator: " or ")): \(balancing.words)"]
+    if !ill.isEmpty { steps.append("left out, because they are down: \(ill.joined(separator: ", "))") }
     if !further.isEmpty {
       steps.append("further away by BGP, used when those fail: \(further.joined(separator: ", "))")
     }
     return steps
+  }
+
+  /// What happened lately to the nodes that the request passes, and to the mesh: a request that failed a moment ago failed
+  /// for one of these.
+  private func recentEvents(touching nodes: Set<String>) -> [String] {
+    let since = rfc3339(milliseconds: wallClockMilliseconds() - 120_000)
+    let kinds: Set = ["link", "session", "mesh", "change", "process"]
+    let found = events.entries.suffix(2000).filter { event in
+      guard kinds.contains(event.kind), event.at > since else { return false }
+      let ends = event.subject.split(separator: " ").map { String($0.prefix { $0 != ":" }) }
+      return event.node.isEmpty || nodes.contains(event.node) || ends.contains(where: nodes.contains)
+    }
+    return found.suffix(8).map { event in
+      let time = event.at.drop { $0 != "T" }.dropFirst().prefix(12)
+      let place = event.node.isEmpty ? "" : "\(event.node): "
+      return "lately, \(time): \(place)\(event.kind) \(event.subject): \(event.text)"
+    }
   }
 
   private static func identity(
@@ -122,6 +145,17 @@ extension MeshDecision {
     case .redirect(let redirect): return "\(what) is redirected (\(redirect.status))"
     case .noRoute: return "no route of \(service.name) matches \(what): answered 404"
     case .noBackend: return "the route that \(what) matches has no backend with a weight: answered 500"
+    }
+  }
+}
+
+extension ServicePolicy.Balancing {
+  fileprivate var words: String {
+    switch self {
+    case .leastRequest: "the less busy of two"
+    case .roundRobin: "in turn"
+    case .latency: "the one with less latency and less to do of two"
+    case .ringHash(let header): "by a hash of \(header.map { "the field \($0)" } ?? "the client's address")"
     }
   }
 }

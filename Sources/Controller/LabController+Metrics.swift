@@ -28,8 +28,8 @@ extension LabController {
     page.add(.build, 1, ["lab": lab.name, "api": "v1"])
     page.add(.version, Double(current.version))
     page.add(.unconfirmed, current.confirmBy == nil ? 0 : 1)
-    page.add(.converged, tracker.converged ? 1 : 0)
-    if let after = tracker.convergedAfter { page.add(.convergenceSeconds, Double(after.nanoseconds) / 1e9) }
+    page.add(.converged, isConverged ? 1 : 0)
+    if let after = convergedAfterMs { page.add(.convergenceSeconds, after / 1000) }
     page.add(.changes, Double(counters.applies), ["kind": "apply", "result": "done"])
     page.add(.changes, Double(counters.rollbacks), ["kind": "rollback", "result": "done"])
     page.add(.changes, Double(counters.refused), ["kind": "any", "result": "refused"])

@@ -13,13 +13,16 @@ extension LabController {
       lab: lab.name, pid: machine.state.initPid,
       controller: ControllerStatus(
         pid: controller?.outerPid ?? ProcessInfo.processInfo.processIdentifier, state: "running"),
-      converged: tracker.converged, convergedBy: tracker.convergedBy, convergedAfterMs: convergedAfterMs,
+      converged: isConverged, convergedBy: isConverged ? tracker.convergedBy : nil, convergedAfterMs: convergedAfterMs,
       notConverged: notConverged(limit: 100), version: UInt64(current.version), nodes: lab.nodes.map(nodeStatus),
-      sessions: sessionStatuses(), links: lab.links.enumerated().map(linkStatus), warnings: warnings)
+      sessions: sessionStatuses(), links: lab.links.enumerated().map(linkStatus), warnings: warnings,
+      mesh: meshSummary)
   }
 
   var convergedAfterMs: Double? {
-    tracker.converged ? tracker.convergedAfter.map { Double($0.nanoseconds) / 1_000_000 } : nil
+    guard isConverged else { return nil }
+    let after = announced == tracker.disturbedAt ? settledAfter : tracker.convergedAfter
+    return after.map { Double($0.nanoseconds) / 1_000_000 }
   }
 
   private func nodeStatus(_ node: ResolvedNode) -> NodeStatus {
@@ -84,8 +87,9 @@ extension LabController {
     return NorthboundAPI.Progress(
       revision: revision, built: machine.state.built, execDone: machine.state.execDone,
       error: machine.state.error.nonEmpty, nodesUp: lab.nodes.count(where: isUp), nodes: lab.nodes.count,
-      sessionsUp: up, sessions: expected.count, converged: tracker.converged, convergedBy: tracker.convergedBy,
-      convergedAfterMs: convergedAfterMs, reasons: notConverged(limit: 20))
+      sessionsUp: up, sessions: expected.count, converged: isConverged,
+      convergedBy: isConverged ? tracker.convergedBy : nil, convergedAfterMs: convergedAfterMs,
+      reasons: notConverged(limit: 20))
   }
 
   private func isUp(_ node: ResolvedNode) -> Bool {

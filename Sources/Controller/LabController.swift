@@ -25,6 +25,7 @@
 public import ControlProtocol
 internal import Foundation
 internal import Intent
+internal import MeshControl
 public import Logging
 public import NIOCore
 internal import NIOPosix
@@ -59,6 +60,12 @@ public actor LabController {
   var edges = EdgeLedger()
   /// Routers are being asked how far everything is.
   var measuringPaths = false
+  /// Where each connected sidecar stands.
+  var fleet: [String: ClientCondition] = [:]
+  /// By pod of a service.
+  var dampers: [String: FlapDamper] = [:]
+  /// When health is looked at although nothing is observed.
+  var healthWake: Instant?
 
   var state: ControllerState
   var stateSaveScheduled = false
@@ -94,6 +101,10 @@ public actor LabController {
   var lastProof: Convergence?
   /// The disturbance after which convergence was last told as an event.
   var announced: Instant?
+  /// The tracker's proof that was told last.
+  var announcedProof: UInt64 = 0
+  /// How long that took, the mesh included.
+  var settledAfter: Duration?
   var hasDaemonSessions = false
   /// Agents whose newest sample alone is no part of a proof.
   var unready: Set<String> = []
@@ -138,8 +149,8 @@ public actor LabController {
 
   /// Listens on `controller.sock`; a socket left by a controller that crashed is replaced.
   public func start() async throws {
-    computeDesired()
     try startMesh()
+    computeDesired()
     if adopting {
       events.append(node: "", kind: "process", subject: "controller", text: "restarted, adopting what runs")
       schedule(in: .seconds(1)) { $0.endAdoption() }

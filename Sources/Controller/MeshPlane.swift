@@ -12,19 +12,21 @@ struct MeshPlane: Sendable {
   var declared: MeshModel
   /// What was applied last.
   var applied: MeshModel
-  /// Grows with every application: an answer to an older one tells nothing new.
-  var round: UInt64 = 0
+  /// Models handed to the server of which not every sidecar has been heard.
+  var underWay = 0
+  /// The disturbance after which path costs were measured last.
+  var measuredFor: LabController.Instant?
 
   /// Starts the server; it listens in the run directory.
-  init(_ model: MeshModel, _ run: RunDirectory, splits: [String: [String: Int]]) throws {
-    declared = model
-    var model = model
-    model.splits = splits
-    applied = model
-    let certificates: CertificatePolicy? =
-      model.mutualTLS == .off ? nil : CertificatePolicy(authority: try Self.authority(model.trustDomain, run))
+  /// - Parameter applied: what to begin with.
+  init(_ declared: MeshModel, _ applied: MeshModel, _ run: RunDirectory, observe: @escaping XDSServer.Observer) throws {
+    self.declared = declared
+    self.applied = applied
+    // Also where nothing is encrypted: a change may ask for it.
+    let certificates = CertificatePolicy(authority: try Self.authority(declared.trustDomain, run))
     let nodes = run.path + "/nodes/"
-    server = try XDSServer(model, certificates: certificates) { peer in Self.admission(peer, nodes) }
+    server = try XDSServer(
+      applied, certificates: certificates, admit: { peer in Self.admission(peer, nodes) }, observe: observe)
     try server.listen(unix: run.xdsSocket, mode: 0o600)
   }
 

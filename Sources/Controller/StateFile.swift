@@ -13,6 +13,10 @@ struct ControllerState: Codable, Sendable, Equatable {
   var startedAgents: Set<String> = []
   /// Weights that `mesh split` has set: by service, then version.
   var splits: [String: [String: Int]] = [:]
+  /// Pods of services that are not led to.
+  var unwell: Set<String> = []
+  /// What an autonomous system costs to reach: by pod, then by its number.
+  var pathCosts: [String: [UInt32: UInt32]] = [:]
 
   /// A file that is absent or cannot be read is a fresh start: nodes say what they have applied.
   static func load(_ path: String) -> ControllerState? {

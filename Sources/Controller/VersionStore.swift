@@ -1,6 +1,6 @@
 // The versions of a lab (`state.db` in the run directory): what each was made of, and which one stands.
 //
-// A version is a list of layers, the topology file first and over it, in order, the CHANGEs of which something is left; a
+// A layer is a file's text, with the route manifests that it names as they were then. A version is a list of layers, the topology file first and over it, in order, the CHANGEs of which something is left; a
 // rollback is a new version with an old list. A version is `prepared` while the nodes commit it, and exactly one is `current`: the step from one
 // to the next is a single transaction, so that whoever reads the file after a crash at any time finds one whole
 // version. One that is found `prepared` was interrupted and never stood.
@@ -36,7 +36,8 @@ final class VersionStore {
     CREATE TABLE IF NOT EXISTS layers (
       id INTEGER PRIMARY KEY,
       file TEXT NOT NULL,
-      text TEXT NOT NULL
+      text TEXT NOT NULL,
+      manifests TEXT NOT NULL
     );
     CREATE TABLE IF NOT EXISTS versions (
       version INTEGER PRIMARY KEY,
@@ -86,11 +87,13 @@ final class VersionStore {
 
   func layers(_ ids: [Int64]) throws -> [FileLayer] {
     try ids.map { id in
-      let row = try database.rows("SELECT file, text FROM layers WHERE id = ?", [.integer(id)]).first
-      guard let file = row?[0].text, let text = row?[1].text else {
+      let row = try database.rows("SELECT file, text, manifests FROM layers WHERE id = ?", [.integer(id)]).first
+      guard let file = row?[0].text, let text = row?[1].text, let manifests = row?[2].text else {
         throw SQLiteError(code: 0, message: "there is no layer \(id)", doing: "layers")
       }
-      return FileLayer(file: file, text: text)
+      return FileLayer(
+        file: file, text: text,
+        manifests: (try? JSONDecoder().decode([String: String].self, from: Data(manifests.utf8))) ?? [:])
     }
   }
 
@@ -177,7 +180,8 @@ final class VersionStore {
 
   private func add(_ layer: FileLayer) throws -> Int64 {
     let row = try database.rows(
-      "INSERT INTO layers (file, text) VALUES (?, ?) RETURNING id", [.text(layer.file), .text(layer.text)]
+      "INSERT INTO layers (file, text, manifests) VALUES (?, ?, ?) RETURNING id",
+      [.text(layer.file), .text(layer.text), .text(Self.json(layer.manifests))]
     ).first
     guard let id = row?.first?.integer else {
       throw SQLiteError(code: 0, message: "no row was made", doing: "layers")
@@ -204,8 +208,8 @@ final class VersionStore {
       layers: list(row[5], of: Int64.self), state: state, confirmBy: row[7].integer)
   }
 
-  private static func json(_ list: some Encodable) -> String {
-    (try? JSONEncoder().encode(list)).map { String(decoding: $0, as: UTF8.self) } ?? "[]"
+  private static func json(_ value: some Encodable) -> String {
+    (try? JSONEncoder().encode(value)).map { String(decoding: $0, as: UTF8.self) } ?? "[]"
   }
 
   private static func list<Element: Decodable>(_ value: SQLValue, of: Element.Type) -> [Element] {

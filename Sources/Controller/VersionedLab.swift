@@ -20,8 +20,9 @@ struct VersionedLab {
         throw ControllerProcess.Failure.unreadable(run.topology)
       }
       let layer = FileLayer(file: plan.file.nonEmpty ?? run.topology, text: String(decoding: bytes, as: UTF8.self))
+      let first = TopologyFile.parse([layer], baseDirectory: plan.baseDirectory)
       current = try store.begin(
-        layer, author: plan.author.nonEmpty ?? userName(),
+        first.value.map(layer.keepingManifests) ?? layer, author: plan.author.nonEmpty ?? userName(),
         change: "up \(plan.file.nonEmpty ?? plan.lab)", at: wallClockMilliseconds())
     }
     interrupted = try store.failInterrupted(standing: current.version)

@@ -44,6 +44,14 @@ extension LabIntent {
       return own
     }
     if let interception = lab.interception(of: node) { plane.interception = interception }
+    if let service = lab.service(of: node), let check = service.health {
+      plane.health.port = UInt32(service.target)
+      plane.health.path = check.path ?? ""
+      plane.health.intervalMs = check.intervalMilliseconds
+      plane.health.timeoutMs = check.timeoutMilliseconds
+      plane.health.failures = check.failures
+      plane.health.successes = check.successes
+    }
     let loopbacks = node.loopbacks + lab.serviceAddresses(of: node)
     if !loopbacks.isEmpty {
       var loopback = NLInterfaceAddresses()

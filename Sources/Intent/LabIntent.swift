@@ -21,6 +21,8 @@ public struct LabIntent: Sendable {
   /// Indexes into `lab.nodes` of the nodes that forward in an AS, by its number.
   let members: [UInt32: [Int]]
   let fabric: SwitchFabric
+  /// Addresses of services that a router originates, and the pods it leads them to: by router, then address.
+  let announcements: [String: [IPPrefix: Announcement]]
 
   public init(_ lab: ResolvedLab) {
     self.lab = lab
@@ -35,5 +37,6 @@ public struct LabIntent: Sendable {
     }
     self.members = members
     fabric = SwitchFabric(lab)
+    announcements = Announcement.all(of: lab)
   }
 }

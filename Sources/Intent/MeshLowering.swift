@@ -1,22 +1,12 @@
 internal import ControlProtocol
 internal import FoundationEssentials
+internal import Mesh
 internal import NetTypes
 public import Topology
 
-/// Ports of a pod's sidecar, and the mark of what it sends itself (contract section 7).
-public enum SidecarPorts {
-  /// Its metrics and questions, on 127.0.0.1.
-  public static let administration: UInt16 = 15000
-  public static let outbound: UInt16 = 15001
-  public static let inbound: UInt16 = 15006
-  /// xDS, on 127.0.0.1.
-  public static let discovery: UInt16 = 15010
-  public static let mark: UInt32 = 0x4E4D
-}
-
 extension ResolvedLab {
   /// The service that a pod belongs to.
-  public func service(of node: ResolvedNode) -> MeshService? {
+  public func service(of node: ResolvedNode) -> Topology.MeshService? {
     node.pod?.service.flatMap { mesh?.service($0) }
   }
 

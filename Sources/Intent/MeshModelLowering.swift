@@ -3,27 +3,13 @@ internal import NetTypes
 public import Topology
 
 extension ResolvedLab {
-  /// What the control plane of the mesh is to know, all pods in health; nil: the file has none. What is wrong with the
-  /// manifests of its routes comes with their places, and those routes are left out.
-  public func meshModel() -> (model: MeshModel, problems: [Diagnostic])? {
+  /// What the control plane of the mesh is to know, all pods in health; nil: the file has none.
+  public func meshModel() -> MeshModel? {
     guard let mesh else { return nil }
-    var model = MeshModel(
+    return MeshModel(
       trustDomain: name, mutualTLS: mesh.mutualTLS.lowered, pods: nodes.compactMap(meshPod),
-      services: mesh.services.map { $0.lowered },
+      services: mesh.services.map { $0.lowered }, routes: mesh.routes.map(\.route),
       authorization: mesh.authorizations.map { AuthorizationRule(to: $0.to, allow: $0.allowed) })
-    let reader = RouteReader(model)
-    var problems: [Diagnostic] = []
-    for manifest in mesh.routes {
-      let (route, errors) = reader.read(ManifestValue(manifest.root))
-      if let route { model.routes.append(route) }
-      let file = manifest.root.place.file
-      problems += errors.map { error in
-        Diagnostic(
-          place: Place(file: file, line: error.line, column: error.column), severity: .error,
-          message: error.description)
-      }
-    }
-    return (model, problems)
   }
 
   private func meshPod(_ node: ResolvedNode) -> MeshPod? {
@@ -69,54 +55,10 @@ extension PodSettings.Sidecar {
 
 extension Topology.MeshService {
   fileprivate var lowered: Mesh.MeshService {
-    let service: ServiceProtocol =
-      switch applicationProtocol {
-      case .http: .http
-      case .http2: .http2
-      case .grpc: .grpc
-      case .tcp: .tcp
-      }
-    return Mesh.MeshService(
-      name: name, addresses: addresses, port: port, targetPort: target, protocol: service,
-      isAnnounced: !announcedBy.isEmpty)
-  }
-}
-
-extension ManifestValue {
-  fileprivate init(_ value: Topology.Manifest.Value) {
-    switch value {
-    case .scalar(let text, let plain, let place):
-      self.init(plain ? Self.meaning(text) : .string(text), line: place.line, column: place.column)
-    case .list(let items, let place):
-      self.init(.list(items.map { ManifestValue($0) }), line: place.line, column: place.column)
-    case .mapping(let entries, let place):
-      self.init(
-        .map(entries.map { ($0.key, ManifestValue($0.value)) }), line: place.line, column: place.column)
-    }
-  }
-
-  /// YAML's core schema (1.2.2, section 10.3.2) for a scalar without quotes.
-  private static func meaning(_ text: String) -> Content {
-    switch text {
-    case "", "~", "null", "Null", "NULL": .null
-    case "true", "True", "TRUE": .boolean(true)
-    case "false", "False", "FALSE": .boolean(false)
-    default:
-      if let number = Int(text) {
-        .integer(number)
-      } else if text.contains(where: \.isNumber), let number = Double(text), number.isFinite {
-        .number(number)
-      } else {
-        .string(text)
-      }
-    }
-  }
-}
-
-extension Topology.Manifest.Value {
-  public var place: Place {
-    switch self {
-    case .scalar(_, _, let place), .list(_, let place), .mapping(_, let place): place
-    }
+    var result = Mesh.MeshService(
+      name: name, addresses: addresses, port: port, targetPort: target, protocol: applicationProtocol.lowered,
+      policy: policy, isAnnounced: !announcedBy.isEmpty)
+    result.split = split
+    return result
   }
 }

@@ -24,7 +24,11 @@ extension LabIntent {
       sets[node.name] = NLRouteSet()
       sets[node.name]?.routes = node.routes.compactMap { written in
         var route = staticRoute(written, metric: RouteMetric.static.value(written.to.family))
-        route.nextHops.removeAll { !isUp($0.interface, of: node, outage) }
+        let pods = announcements[node.name]?[written.to]
+        let usable = zip(route.nextHops, written.hops).filter { lowered, hop in
+          isUp(lowered.interface, of: node, outage) && (pods.map { $0.isWell(hop.gateway, outage) } ?? true)
+        }
+        route.nextHops = usable.map(\.0)
         return route.nextHops.isEmpty ? nil : route
       }
     }
@@ -48,7 +52,7 @@ extension LabIntent {
 
   var families: [AddressFamily] { (lab.ipv4 ? [.ipv4] : []) + (lab.ipv6 ? [.ipv6] : []) }
 
-  private func isUp(_ interface: String, of node: ResolvedNode, _ outage: Outage) -> Bool {
+  func isUp(_ interface: String, of node: ResolvedNode, _ outage: Outage) -> Bool {
     guard let found = node.interfaces.first(where: { $0.name == interface }) else { return true }
     return !outage.links.contains(found.link)
   }

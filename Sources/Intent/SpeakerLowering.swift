@@ -4,13 +4,14 @@ internal import NetTypes
 public import Topology
 
 extension LabIntent {
-  /// The BGP of one router; nil for nodes without a netloom speaker.
-  public func speakerConfig(of name: String) -> NLSpeakerConfig? {
+  /// The BGP of one router; nil for nodes without a netloom speaker. A service's address is originated while one of the
+  /// pods that it would be led to can be reached and is well.
+  public func speakerConfig(of name: String, during outage: Outage = .none) -> NLSpeakerConfig? {
     guard let node = lab.node(name), let asn = node.asn, let bgp = node.bgp, !node.kind.isDaemon else { return nil }
     var config = NLSpeakerConfig()
     config.asn = asn.rawValue
     config.routerID = node.routerID?.rawValue ?? 0
-    config.networks = node.networks.map(NLPrefix.init)
+    config.networks = node.networks.filter { isServed($0, by: node, outage) }.map(NLPrefix.init)
     config.multipath = bgp.multipath
     config.fib = true
     config.routeReflector = bgp.routeReflector

@@ -7,6 +7,7 @@
 import ControlProtocol
 import EventLoop
 import Glibc
+import Mesh
 
 struct Sidecar {
   private let plan: NLNodePlan
@@ -22,8 +23,6 @@ struct Sidecar {
 
   private static let socket = "/run/netloom/xds.sock"
   private static let control = "/run/netloom/admin.sock"
-  /// Of what a sidecar sends itself: interception leaves it alone.
-  private static let mark = 0x4E4D
 
   func argv() throws(BuildError) -> [String] {
     guard plan.sidecar == "envoy" else {
@@ -34,50 +33,13 @@ struct Sidecar {
     }
     do throws(SystemError) {
       for path in ["", "/run", "/run/netloom"] { try makeDirectory(lab.directory.node(plan.name) + path, mode: 0o755) }
-      try SmallFile.write(lab.directory.node(plan.name) + "/run/netloom/envoy.json", bootstrap)
+      try SmallFile.write(
+        lab.directory.node(plan.name) + "/run/netloom/envoy.json",
+        XDSBootstrap.envoy(pod: plan.name, lab: lab.plan.lab, socket: Self.socket))
     } catch {
       throw BuildError(error)
     }
     return [program, "-c", "/run/netloom/envoy.json", "--disable-hot-restart", "--concurrency", "1", "-l", "warning"]
-  }
-
-  /// Envoy's bootstrap (envoy.config.bootstrap.v3.Bootstrap): who it is, and where it gets everything else from.
-  private var bootstrap: String {
-    """
-    {
-      "node": {"id": "\(plan.name)", "cluster": "\(plan.name)"},
-      "cluster_manager": {
-        "upstream_bind_config": {
-          "socket_options": [{"level": \(SOL_SOCKET), "name": \(SO_MARK), "int_value": \(Self.mark), "state": "STATE_PREBIND"}]
-        }
-      },
-      "admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 15000}}},
-      "dynamic_resources": {
-        "ads_config": {
-          "api_type": "GRPC", "transport_api_version": "V3",
-          "grpc_services": [{"envoy_grpc": {"cluster_name": "netloom-xds"}}]
-        },
-        "cds_config": {"ads": {}, "resource_api_version": "V3"},
-        "lds_config": {"ads": {}, "resource_api_version": "V3"}
-      },
-      "static_resources": {
-        "clusters": [{
-          "name": "netloom-xds", "type": "STATIC", "connect_timeout": "5s",
-          "typed_extension_protocol_options": {
-            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
-              "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-              "explicit_http_config": {"http2_protocol_options": {}}
-            }
-          },
-          "load_assignment": {
-            "cluster_name": "netloom-xds",
-            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": {"pipe": {"path": "\(Self.socket)"}}}}]}]
-          }
-        }]
-      }
-    }
-
-    """
   }
 }
 

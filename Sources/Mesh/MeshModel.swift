@@ -7,6 +7,8 @@ public struct MeshModel: Sendable, Equatable {
   /// The SPIFFE trust domain of every identity: the lab's name.
   public var trustDomain: String
   public var mutualTLS: MutualTLS
+  /// False: sidecars take TLS and do not speak it yet, or no more (`MutualTLSTransition`). Only with `permissive`.
+  public var speaksTLS = true
   public var pods: [MeshPod]
   public var services: [MeshService]
   /// In the order of the files they come from, which decides between routes that are equally specific.
@@ -104,6 +106,8 @@ public struct MeshService: Sendable, Equatable {
   public var policy: ServicePolicy
   /// Routers lead its addresses to its pods, so connections come for `port` too.
   public var isAnnounced: Bool
+  /// Version → weight, in place of what its routes say; a split of `MeshModel.splits` goes before it.
+  public var split: [String: Int] = [:]
 
   public init(
     name: String, addresses: [IPAddress], port: UInt16, targetPort: UInt16, protocol: ServiceProtocol = .tcp,
@@ -116,70 +120,6 @@ public struct MeshService: Sendable, Equatable {
     self.targetPort = targetPort
     self.protocol = `protocol`
     self.policy = policy
-  }
-}
-
-/// How clients treat a service's endpoints, beyond its routes.
-public struct ServicePolicy: Sendable, Equatable {
-  public enum Balancing: Sendable { case leastRequest, roundRobin, ringHash }
-
-  public struct CircuitBreaker: Sendable, Equatable {
-    public var maximumConnections: UInt32?
-    public var maximumPendingRequests: UInt32?
-    public var maximumRequests: UInt32?
-
-    public init(connections: UInt32? = nil, pendingRequests: UInt32? = nil, requests: UInt32? = nil) {
-      maximumConnections = connections
-      maximumPendingRequests = pendingRequests
-      maximumRequests = requests
-    }
-  }
-
-  public struct OutlierEjection: Sendable, Equatable {
-    public var consecutiveErrors: UInt32
-    public var baseEjectionMilliseconds: Int
-    public var maximumPercent: UInt32
-
-    public init(consecutiveErrors: UInt32 = 5, baseEjectionMilliseconds: Int = 30_000, maximumPercent: UInt32 = 50) {
-      self.consecutiveErrors = consecutiveErrors
-      self.baseEjectionMilliseconds = baseEjectionMilliseconds
-      self.maximumPercent = maximumPercent
-    }
-  }
-
-  /// Requests that are delayed or answered with an error on purpose.
-  public struct Fault: Sendable, Equatable {
-    public var delayMilliseconds: Int?
-    public var delayPercent: UInt32
-    public var abortStatus: UInt32?
-    public var abortPercent: UInt32
-
-    public init(
-      delayMilliseconds: Int? = nil, delayPercent: UInt32 = 100, abortStatus: UInt32? = nil, abortPercent: UInt32 = 100
-    ) {
-      self.delayMilliseconds = delayMilliseconds
-      self.delayPercent = delayPercent
-      self.abortStatus = abortStatus
-      self.abortPercent = abortPercent
-    }
-  }
-
-  public var balancing: Balancing
-  public var circuitBreaker: CircuitBreaker?
-  public var outlierEjection: OutlierEjection?
-  public var fault: Fault?
-  /// Requests per second that each endpoint's sidecar takes.
-  public var rateLimit: UInt32?
-
-  public init(
-    balancing: Balancing = .leastRequest, circuitBreaker: CircuitBreaker? = nil,
-    outlierEjection: OutlierEjection? = nil, fault: Fault? = nil, rateLimit: UInt32? = nil
-  ) {
-    self.balancing = balancing
-    self.circuitBreaker = circuitBreaker
-    self.outlierEjection = outlierEjection
-    self.fault = fault
-    self.rateLimit = rateLimit
   }
 }
 
@@ -248,10 +188,16 @@ extension MeshModel {
     pods.filter { $0.service == cluster.service && (cluster.version == nil || $0.version == cluster.version) }
   }
 
+  /// The weights in force beside those of the routes; nil: none.
+  public func split(of name: String) -> [String: Int]? {
+    if let split = splits[name] { return split }
+    return service(name).flatMap { $0.split.isEmpty ? nil : $0.split }
+  }
+
   /// The backends of a rule, with the weights that stand in place of the file's where the rule divides the service
   /// among its own versions. Zero weights are left out.
   public func weighted(_ backends: [Backend], of service: String) -> [Backend] {
-    guard let split = splits[service], !backends.isEmpty else { return backends.filter { $0.weight > 0 } }
+    guard let split = split(of: service), !backends.isEmpty else { return backends.filter { $0.weight > 0 } }
     let versions = clusters.filter { $0.service == service }
     guard backends.allSatisfy({ backend in versions.contains { $0.name == backend.cluster } }) else {
       return backends.filter { $0.weight > 0 }

@@ -33,6 +33,8 @@ struct AggregatedStream {
 
   private(set) var subscriptions: [ResourceType: Subscription] = [:]
   private var responses: UInt64 = 0
+  /// The client had something from another stream already.
+  private var isResumed = false
 
   // MARK: Requests
 
@@ -49,7 +51,8 @@ struct AggregatedStream {
       // Empty on the first request: everything there is, where the type has that (xDS, "How the client specifies
       // what resources to return").
       let isWildcard = type.absenceMeansRemoval && (names.isEmpty || names.contains("*"))
-      subscriptions[type] = Subscription(names.subtracting(["*"]), isWildcard: isWildcard)
+      subscriptions[type] = Subscription(
+        names.subtracting(["*"]), isWildcard: isWildcard, claim: String(request.versionInfo.prefix(Limit.nameBytes)))
       return
     }
     // Said before the newest response arrived: the client will speak again when it has (xDS, "ACK and NACK").
@@ -57,6 +60,10 @@ struct AggregatedStream {
     if subscription.outstanding != nil {
       subscription.acknowledge(refusal: Self.refusal(request), now: now)
       if type.absenceMeansRemoval, subscription.refusal == nil { subscription.forgetWhatIsGone() }
+    } else if subscription.refusal != nil, !request.hasErrorDetail, request.versionInfo == subscription.sentVersion {
+      // Refused for want of what it refers to, which has come meanwhile: an ACK after all.
+      subscription.acknowledgeLate(now: now)
+      if type.absenceMeansRemoval { subscription.forgetWhatIsGone() }
     }
     // A client that began with everything says so by an empty list from then on; one that began with names and now
     // has none wants nothing.
@@ -89,7 +96,11 @@ struct AggregatedStream {
         continue
       }
       let wanted = wanted(type, snapshot)
-      guard needsPush(type, subscription, wanted) else { continue }
+      if subscription.claim != nil {
+        let version = ResourceVersion(generation: snapshot.generation, wanted)
+        if subscriptions[type]?.weighClaim(wanted, version) == true { isResumed = true }
+      }
+      guard needsPush(type, subscriptions[type] ?? subscription, wanted) else { continue }
       // Secrets are referred to by name and wait for nothing.
       if isHeldBack, !isAwaited(type), type != .secret { continue }
       result.append(push(type, wanted, snapshot, now))
@@ -124,7 +135,7 @@ struct AggregatedStream {
     responses += 1
     var response = EnvoyDiscoveryResponse()
     response.typeURL = type.typeURL
-    response.versionInfo = String(snapshot.generation)
+    response.versionInfo = ResourceVersion(generation: snapshot.generation, wanted).description
     response.nonce = String(responses)
     response.controlPlane.identifier = "netloom"
     response.resources = content.values.sorted { $0.name < $1.name }.map(\.body)
@@ -167,7 +178,9 @@ struct AggregatedStream {
 
   /// Whether the client holds all that it should, said so, and has asked for whatever that refers to.
   func isCurrent(_ snapshot: ResourceSnapshot) -> Bool {
-    subscriptions.allSatisfy { type, subscription in
+    // Without an answer to wait for, a client asks for its secrets a little later than for the rest.
+    if isResumed, snapshot.needsSecrets, subscriptions[.secret] == nil { return false }
+    return subscriptions.allSatisfy { type, subscription in
       subscription.outstanding == nil && !needsPush(type, subscription, wanted(type, snapshot))
         && hasAskedForReferences(type, subscription)
     }
@@ -178,6 +191,11 @@ struct AggregatedStream {
     let target = subscriptions[referenced]
     if target?.isWildcard == true { return true }
     return subscription.held.values.allSatisfy { $0.references.isSubset(of: target?.names ?? []) }
+  }
+
+  /// The newest generation that the client says it has from another stream; nil: it says none.
+  var claimedGeneration: UInt64? {
+    subscriptions.values.compactMap { $0.claim.flatMap(ResourceVersion.generation(of:)) }.max()
   }
 
   /// The types of which the client refused what it was sent last, with its reasons.

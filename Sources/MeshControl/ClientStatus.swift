@@ -58,3 +58,50 @@ public struct ChangeOutcome: Sendable, Equatable {
   /// Whether every sidecar of the mesh works with it.
   public var isLive: Bool { refused.isEmpty && lagging.isEmpty && absent.isEmpty }
 }
+
+/// Where one client stands, in short.
+public enum ClientCondition: Sendable, Equatable {
+  /// It has acknowledged the newest version of every type.
+  case current
+  /// Something is on its way, or it has not asked for everything yet.
+  case pending
+  /// It keeps what it had. `RDS: REASON`.
+  case refused(String)
+
+  init(_ stream: AggregatedStream, _ dialect: Dialect, isPending: Bool) {
+    if let (type, reason) = stream.refusals.first {
+      self = .refused("\(type.shortName): \(reason)")
+    } else if isPending {
+      self = .pending
+    } else {
+      // A proxy that has no listeners yet is about to ask for them.
+      let hasListeners = stream.subscriptions[.listener].map { !$0.acknowledgedVersion.isEmpty } ?? false
+      self = dialect == .sidecar && !hasListeners ? .pending : .current
+    }
+  }
+}
+
+/// Of every client that is connected.
+struct ClientConditions {
+  private var streams: [UInt64: (pod: String, condition: ClientCondition)] = [:]
+
+  /// - Parameter condition: nil: it has gone.
+  /// - Returns: whether that changes anything.
+  mutating func note(_ condition: ClientCondition?, stream: UInt64, pod: String) -> Bool {
+    guard streams[stream]?.condition != condition else { return false }
+    streams[stream] = condition.map { (pod, $0) }
+    return true
+  }
+
+  /// A pod's worst: a refusal, then what is under way.
+  var byPod: [String: ClientCondition] {
+    var result: [String: ClientCondition] = [:]
+    for (pod, condition) in streams.values {
+      switch (result[pod], condition) {
+      case (nil, _), (.current, _), (.pending, .refused): result[pod] = condition
+      default: break
+      }
+    }
+    return result
+  }
+}

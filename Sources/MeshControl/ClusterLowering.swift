@@ -9,6 +9,10 @@ extension Lowering {
   static let takesTLS = "tls"
   /// The metadata of endpoints that Envoy keeps for balancing by subset, here their pods' versions.
   static let labelKey = "envoy.lb"
+  /// Metadata of clusters for our own sidecar: `netloom: {balance: ewma}`.
+  static let ownMetadata = "netloom"
+  static let balanceKey = "balance"
+  static let balanceByLatency = "ewma"
 
   /// The clusters that every pod of the dialect sees.
   func clusters(_ dialect: Dialect) -> [EnvoyCluster] {
@@ -43,13 +47,13 @@ extension Lowering {
     result.type = .eds
     result.edsClusterConfig.edsConfig = Self.aggregated
     result.edsClusterConfig.serviceName = cluster.name
-    result.connectTimeout = Google_Protobuf_Duration(milliseconds: 5000)
+    result.connectTimeout = Google_Protobuf_Duration(milliseconds: service.policy.connectTimeout)
     setBalancing(service.policy.balancing, dialect, on: &result)
-    result.circuitBreakers = Self.breaker(service.policy.circuitBreaker)
+    result.circuitBreakers = Self.breaker(service.policy.circuitBreaker, budget: service.policy.retryBudgetPercent)
     if let ejection = service.policy.outlierEjection { result.outlierDetection = Self.ejection(ejection) }
     guard dialect == .sidecar else { return result }
     setProtocol(service.protocol, on: &result)
-    if model.mutualTLS != .off {
+    if model.mutualTLS != .off, model.speaksTLS {
       var match = EnvoyCluster.TransportSocketMatch()
       match.name = "mutual-tls"
       match.match.fields[Self.takesTLS] = Google_Protobuf_Value(boolValue: true)
@@ -63,8 +67,14 @@ extension Lowering {
     switch (balancing, dialect) {
     case (.ringHash, _): cluster.lbPolicy = .ringHash
     case (.leastRequest, .sidecar): cluster.lbPolicy = .leastRequest
+    case (.latency, .sidecar):
+      // Metadata is for whoever understands it: to Envoy it is the less busy of two.
+      cluster.lbPolicy = .leastRequest
+      var fields = Google_Protobuf_Struct()
+      fields.fields[Self.balanceKey] = Google_Protobuf_Value(stringValue: Self.balanceByLatency)
+      cluster.metadata.filterMetadata[Self.ownMetadata] = fields
     // gRPC takes least-request only behind a switch of its own, and refuses the cluster without it.
-    case (.roundRobin, _), (.leastRequest, .proxyless): cluster.lbPolicy = .roundRobin
+    case (.roundRobin, _), (.leastRequest, .proxyless), (.latency, .proxyless): cluster.lbPolicy = .roundRobin
     }
   }
 
@@ -92,13 +102,13 @@ extension Lowering {
   /// Envoy's own defaults (1,024 of everything) would refuse connections that nobody asked it to refuse.
   private static var unlimited: EnvoyCircuitBreakers { breaker(nil) }
 
-  private static func breaker(_ breaker: ServicePolicy.CircuitBreaker?) -> EnvoyCircuitBreakers {
+  private static func breaker(_ breaker: ServicePolicy.CircuitBreaker?, budget: UInt32 = 20) -> EnvoyCircuitBreakers {
     var thresholds = EnvoyCircuitBreakers.Thresholds()
     thresholds.maxConnections = Google_Protobuf_UInt32Value(breaker?.maximumConnections ?? .max)
     thresholds.maxPendingRequests = Google_Protobuf_UInt32Value(breaker?.maximumPendingRequests ?? .max)
     thresholds.maxRequests = Google_Protobuf_UInt32Value(breaker?.maximumRequests ?? .max)
-    // A fifth of the requests under way may be repetitions, and never fewer than three.
-    thresholds.retryBudget.budgetPercent.value = 20
+    // A share of the requests under way may be repetitions, and never fewer than three.
+    thresholds.retryBudget.budgetPercent.value = Double(min(budget, 100))
     thresholds.retryBudget.minRetryConcurrency = Google_Protobuf_UInt32Value(3)
     var result = EnvoyCircuitBreakers()
     result.thresholds = [thresholds]

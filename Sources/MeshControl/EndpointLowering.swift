@@ -23,10 +23,14 @@ extension Lowering {
     guard let service = model.service(cluster.service) else { return nil }
     var assignment = EnvoyClusterLoadAssignment()
     assignment.clusterName = cluster.name
-    let pods = pods(of: cluster).filter { !$0.addresses.isEmpty }
+    let all = pods(of: cluster).filter { !$0.addresses.isEmpty }
+    // What is ill is left out. Where everything is, all stay: a check that fails everywhere is more likely wrong than
+    // every pod is dead, and a connection that fails says as much as none.
+    let well = all.filter { $0.health != .unhealthy }
+    let pods = well.isEmpty ? all : well
     let byZone = Dictionary(grouping: pods, by: \.autonomousSystem)
     func cost(_ system: ASNumber?) -> UInt32 {
-      if costs.isEmpty { return 0 }
+      if costs.isEmpty || !service.policy.prefersNearest { return 0 }
       return system.flatMap { costs[$0] } ?? .max
     }
     // Priorities must be 0, 1, 2… without a gap, or clients refuse the assignment.
@@ -55,10 +59,11 @@ extension Lowering {
     endpoint.loadBalancingWeight = Google_Protobuf_UInt32Value(1)
     switch pod.health {
     case .healthy: endpoint.healthStatus = .healthy
-    case .unhealthy: endpoint.healthStatus = .unhealthy
+    // In a panic only.
+    case .unhealthy: endpoint.healthStatus = .unknown
     case .draining: endpoint.healthStatus = .draining
     }
-    if model.mutualTLS != .off, pod.sidecar != .none, !isOwn {
+    if model.mutualTLS != .off, model.speaksTLS, pod.sidecar != .none, !isOwn {
       var fields = Google_Protobuf_Struct()
       fields.fields[Self.takesTLS] = Google_Protobuf_Value(boolValue: true)
       endpoint.metadata.filterMetadata[Self.matchKey] = fields

@@ -14,18 +14,6 @@ enum Dialect: Sendable, Hashable {
   case proxyless
 }
 
-/// The addresses of the data path, the same in every pod.
-public enum SidecarPorts {
-  /// Where connections of the application are redirected to.
-  public static let outbound: UInt16 = 15001
-  /// Where connections to the application are redirected to.
-  public static let inbound: UInt16 = 15006
-  /// Administration and metrics, on 127.0.0.1 only.
-  public static let admin: UInt16 = 15000
-  /// The control plane, on 127.0.0.1 only.
-  public static let discovery: UInt16 = 15010
-}
-
 struct Lowering {
   let model: MeshModel
   private let podsByService: [String: [MeshPod]]

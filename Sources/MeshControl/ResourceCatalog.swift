@@ -63,6 +63,9 @@ struct ResourceCatalog {
     previous[.secrets(pod)] = current.removeValue(forKey: .secrets(pod))
   }
 
+  /// Goes on counting where another control plane, before this one, had come to.
+  mutating func count(from generation: UInt64) { self.generation = max(self.generation, generation) }
+
   private mutating func advance(keeping isKept: (GroupKey) -> Bool) {
     generation += 1
     // Groups that nobody asked for since the last change are forgotten; at worst they are sent again.
@@ -94,6 +97,8 @@ struct ResourceCatalog {
       snapshot.groups[.listener]?.append(group(.inboundListener(service)))
       if let service { snapshot.groups[.cluster]?.append(group(.inboundCluster(service))) }
       snapshot.groups[.secret] = [group(.secrets(name))]
+      snapshot.needsSecrets =
+        model.mutualTLS != .off && (service != nil || model.speaksTLS && !model.services.isEmpty)
     }
     return snapshot
   }

@@ -61,6 +61,18 @@ struct Resource: Sendable, Equatable {
   let references: Set<String>
   /// Grows whenever the body changes.
   let revision: UInt64
+  /// FNV-1a of the body: the same in every process.
+  let digest: UInt64
+
+  init(name: String, body: Google_Protobuf_Any, references: Set<String>, revision: UInt64) {
+    self.name = name
+    self.body = body
+    self.references = references
+    self.revision = revision
+    var digest = ResourceVersion.Digest()
+    digest.add(body.value)
+    self.digest = digest.value
+  }
 }
 
 /// Resources that every client with the same claim on them shares: encoded once, compared once.
@@ -80,6 +92,8 @@ struct ResourceSnapshot: Sendable {
   /// Earlier groups hide resources of later ones that are called the same.
   var groups: [ResourceType: [ResourceGroup]] = [:]
   var generation: UInt64 = 0
+  /// Something in it speaks TLS.
+  var needsSecrets = false
 
   func resource(_ type: ResourceType, _ name: String) -> Resource? {
     for group in groups[type] ?? [] {

@@ -13,10 +13,12 @@ extension Lowering {
     if attached.isEmpty {
       var rule = RouteRule()
       rule.backends = [Backend(cluster: service.name)]
-      host.routes = [route(RequestMatch(), rule, service, dialect)]
+      host.routes = [route(RequestMatch(), service.policy.completing(rule), service, dialect)]
     } else {
       // What no rule matches is answered 404: that is what the Gateway API says of a service that has routes.
-      host.routes = RankedMatch.all(of: attached).map { route($0.match, $0.rule, service, dialect) }
+      host.routes = RankedMatch.all(of: attached).map {
+        route($0.match, service.policy.completing($0.rule), service, dialect)
+      }
     }
     var configuration = EnvoyRouteConfiguration()
     configuration.name = service.name
@@ -41,6 +43,11 @@ extension Lowering {
       return route
     }
     route.route = action(rule, match, dialect)
+    if case .ringHash(let header) = service.policy.balancing {
+      var policy = EnvoyRouteAction.HashPolicy()
+      if let header { policy.header.headerName = header } else { policy.connectionProperties.sourceIp = true }
+      route.route.hashPolicy = [policy]
+    }
     if backends.count == 1, let only = backends.first, only.requestHeaders.isEmpty, only.responseHeaders.isEmpty {
       route.route.cluster = only.cluster
     } else {

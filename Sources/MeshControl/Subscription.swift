@@ -30,10 +30,28 @@ struct Subscription {
   private(set) var isAwaited = true
   /// Names whose resource goes out again although it is the same.
   private(set) var renewed: Set<String> = []
+  /// The version that the client says it has from another stream, until that has been looked at.
+  private(set) var claim: String?
+  /// What was refused last.
+  private var refused: Push?
 
-  init(_ names: Set<String>, isWildcard: Bool) {
+  init(_ names: Set<String>, isWildcard: Bool, claim: String = "") {
     self.names = names
     self.isWildcard = isWildcard
+    self.claim = claim.isEmpty ? nil : claim
+  }
+
+  /// Looks at the claim, once: where it is the version of just these resources, the client has them and waits for nothing.
+  /// - Returns: whether it is.
+  mutating func weighClaim(_ wanted: [String: Resource], _ version: ResourceVersion) -> Bool {
+    guard let claim else { return false }
+    self.claim = nil
+    guard isAwaited, version.hasContent(of: claim) else { return false }
+    sent = wanted
+    held = wanted
+    (sentVersion, acknowledgedVersion) = (claim, claim)
+    isAwaited = false
+    return true
   }
 
   /// Another list of names. What the client asked for anew is awaited; what it dropped, it has forgotten.
@@ -52,10 +70,23 @@ struct Subscription {
     guard let push = outstanding else { return }
     outstanding = nil
     self.refusal = refusal
+    refused = refusal == nil ? nil : push
     if refusal != nil {
       refusals += 1
       return
     }
+    take(push, now)
+  }
+
+  /// The client has thought better of what it refused last: what it lacked has come.
+  mutating func acknowledgeLate(now: UInt64) {
+    guard let push = refused else { return }
+    refused = nil
+    refusal = nil
+    take(push, now)
+  }
+
+  private mutating func take(_ push: Push, _ now: UInt64) {
     acknowledgedVersion = push.version
     acknowledgedAt = now
     held.merge(push.resources.filter { names.contains($0.key) || isWildcard }) { _, new in new }

@@ -25,6 +25,23 @@ public enum MeshControlError: Error, Sendable, Equatable {
   case invalidWeights(service: String)
 }
 
+extension MeshModel {
+  /// This model with a service's requests divided among its versions.
+  public func splitting(_ service: String, _ weights: [String: Int]) throws(MeshControlError) -> MeshModel {
+    guard self.service(service) != nil else { throw .unknownService(service) }
+    let versions = versions(of: service)
+    for version in weights.keys.sorted() where !versions.contains(version) {
+      throw .unknownVersion(service: service, version: version)
+    }
+    guard weights.values.allSatisfy({ (0...1_000_000).contains($0) }), weights.values.contains(where: { $0 > 0 }) else {
+      throw .invalidWeights(service: service)
+    }
+    var model = self
+    model.splits[service] = weights
+    return model
+  }
+}
+
 /// How certificates are made.
 public struct CertificatePolicy: Sendable {
   public var authority: CertificateAuthority
@@ -38,19 +55,23 @@ public struct CertificatePolicy: Sendable {
 }
 
 public final class XDSServer: Sendable {
+  public typealias Observer = @Sendable ([String: ClientCondition]) -> Void
+
   private let thread: ServerThread<XDSLetter>
 
   /// Starts the server; it listens nowhere yet.
   /// - Parameters:
   ///   - certificates: nil: sidecars get none, which only a mesh without mutual TLS can do with.
   ///   - admit: which pod a peer may say it is. Called on the server's thread; it must not wait for anything.
+  ///   - observe: where every connected client stands, whenever that changes; the same holds for it. What `apply` has
+  ///     brought about is told before `apply` returns.
   public init(
     _ model: MeshModel, certificates: CertificatePolicy? = nil,
-    admit: @escaping @Sendable (XDSPeer) -> XDSAdmission = { _ in .anyPod }
+    admit: @escaping @Sendable (XDSPeer) -> XDSAdmission = { _ in .anyPod }, observe: @escaping Observer = { _ in }
   ) throws(SystemError) {
     thread = try ServerThread<XDSLetter>.start(
       { loop in
-        let service = XDSService(loop, model, certificates, admit)
+        let service = XDSService(loop, model, certificates, admit, observe)
         return { letter in service.handle(letter) }
       }, abandon: { letter in letter.abandon() })
   }
@@ -75,6 +96,15 @@ public final class XDSServer: Sendable {
     try await withCheckedThrowingContinuation { continuation in
       thread.post(.apply(model, timeout: timeout) { continuation.resume(with: $0) })
     }
+  }
+
+  /// The same, from where nothing may wait: models are put in place in the order of the calls, and the answer comes on the
+  /// server's thread.
+  public func apply(
+    _ model: MeshModel, timeout: UInt64 = 10_000_000_000,
+    then reply: @escaping @Sendable (Result<ChangeOutcome, any Error>) -> Void
+  ) {
+    thread.post(.apply(model, timeout: timeout, reply))
   }
 
   /// Divides a service's requests among its versions, in place of the weights that its routes have, and waits as

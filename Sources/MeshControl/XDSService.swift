@@ -31,13 +31,16 @@ final class XDSService {
   /// Streams that do not yet hold all that they should.
   private var pending: Set<UInt64> = []
   private var waiters: [UInt64: Waiter] = [:]
+  private let observe: XDSServer.Observer
+  private var conditions = ClientConditions()
   private var numbers: UInt64 = 0
   private lazy var renewal = LoopTimer(loop) { [weak self] in self?.renewCertificates() }
 
   init(
     _ loop: EventLoop, _ model: MeshModel, _ certificates: CertificatePolicy?,
-    _ admit: @escaping (XDSPeer) -> XDSAdmission
+    _ admit: @escaping (XDSPeer) -> XDSAdmission, _ observe: @escaping XDSServer.Observer
   ) {
+    self.observe = observe
     self.loop = loop
     self.admit = admit
     catalog = ResourceCatalog(model)
@@ -57,7 +60,7 @@ final class XDSService {
     case .apply(let model, let timeout, let reply): apply(model, timeout, reply)
     case .split(let service, let weights, let timeout, let reply):
       do throws(MeshControlError) {
-        apply(try split(service, weights), timeout, reply)
+        apply(try catalog.model.splitting(service, weights), timeout, reply)
       } catch {
         reply(.failure(error))
       }
@@ -66,20 +69,6 @@ final class XDSService {
     case .status(let reply): reply(status)
     case .stop: stop()
     }
-  }
-
-  private func split(_ service: String, _ weights: [String: Int]) throws(MeshControlError) -> MeshModel {
-    guard catalog.model.service(service) != nil else { throw .unknownService(service) }
-    let versions = catalog.model.versions(of: service)
-    for version in weights.keys.sorted() where !versions.contains(version) {
-      throw .unknownVersion(service: service, version: version)
-    }
-    guard weights.values.allSatisfy({ (0...1_000_000).contains($0) }), weights.values.contains(where: { $0 > 0 }) else {
-      throw .invalidWeights(service: service)
-    }
-    var model = catalog.model
-    model.splits[service] = weights
-    return model
   }
 
   private func apply(_ model: MeshModel, _ timeout: UInt64, _ reply: @escaping XDSLetter.Reply) {
@@ -145,6 +134,7 @@ final class XDSService {
       streams[stream.number] = stream
       updateSecrets(stream)
     }
+    if let generation = stream.aggregated.claimedGeneration { catalog.count(from: generation) }
     update(stream)
     answerWaiters()
   }
@@ -152,7 +142,14 @@ final class XDSService {
   func left(_ stream: DiscoveryStream) {
     streams[stream.number] = nil
     pending.remove(stream.number)
+    note(nil, of: stream)
     answerWaiters()
+  }
+
+  /// Tells who observes, before anybody is told who waits.
+  private func note(_ condition: ClientCondition?, of stream: DiscoveryStream) {
+    guard let pod = stream.pod, conditions.note(condition, stream: stream.number, pod: pod) else { return }
+    observe(conditions.byPod)
   }
 
   /// The caller flushes the connection.
@@ -163,6 +160,9 @@ final class XDSService {
       pending.remove(stream.number)
     } else {
       pending.insert(stream.number)
+    }
+    if streams[stream.number] != nil {
+      note(ClientCondition(stream.aggregated, stream.dialect, isPending: pending.contains(stream.number)), of: stream)
     }
   }
 

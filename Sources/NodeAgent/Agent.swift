@@ -35,6 +35,7 @@ public final class Agent {
   private var mustTellNow = false
   private lazy var teller = LoopTimer(loop) { [weak self] in self?.tell() }
   private var tellDelay: UInt64 = 0
+  private lazy var health = HealthProbe(loop) { [weak self] in self?.changed(atOnce: true) }
 
   /// Bytes waiting for the controller above which events wait in the bounded queue instead.
   private static let congestion = 1 << 20
@@ -124,7 +125,14 @@ extension Agent {
       ack.offender = error.offender
       node.report("error", error.offender, "\(ack.type) version \(message.version) refused: \(error.reason)")
     }
+    askHealth()
     reply(request) { $0.ack = ack }
+  }
+
+  /// As the data plane that stands says.
+  private func askHealth() {
+    let plane = desired.applied["data-plane"]?.dataPlane
+    health.apply(plane.flatMap { $0.hasHealth ? $0.health : nil })
   }
 
   private func take(_ change: NLChange, _ request: UInt64) {
@@ -136,6 +144,7 @@ extension Agent {
       (answer.error, answer.offender, answer.place) = (error.reason, error.offender, error.place)
       node.report("error", error.offender, "change \(change.id), \(change.step): \(error.reason)")
     }
+    askHealth()
     answer.applied = desired.versions
     reply(request) { $0.changeReply = answer }
   }
@@ -174,6 +183,7 @@ extension Agent {
     sample.wave = wave
     sample.applied = desired.versions
     sample.failed = desired.failed
+    sample.health = health.verdict
     return sample
   }
 

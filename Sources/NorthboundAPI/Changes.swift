@@ -30,14 +30,17 @@ public struct ChangePlan: Codable, Sendable, Equatable {
   public var nodes: [NodeChanges]
   /// `FILE:LINE:COL: warning: …`
   public var warnings: [String]
+  /// What changes of the mesh, on all of its sidecars.
+  public var mesh: [ObjectChange]
 
-  public init(version: Int, nodes: [NodeChanges], warnings: [String]) {
+  public init(version: Int, nodes: [NodeChanges], warnings: [String], mesh: [ObjectChange] = []) {
     self.version = version
     self.nodes = nodes
     self.warnings = warnings
+    self.mesh = mesh
   }
 
-  public var isEmpty: Bool { nodes.isEmpty }
+  public var isEmpty: Bool { nodes.isEmpty && mesh.isEmpty }
 }
 
 public struct NodeChanges: Codable, Sendable, Equatable {
@@ -54,7 +57,8 @@ public struct ObjectChange: Codable, Sendable, Equatable {
   public enum Action: String, Codable, Sendable { case add, remove, change }
 
   public var action: Action
-  /// nat, filter, qos, path, flowspec, routes, networks, bgp, policies, congestion
+  /// nat, filter, qos, path, flowspec, routes, networks, bgp, policies, congestion; of the mesh: mtls, authorization,
+  /// service, route
   public var section: String
   /// One line, as the file would write it. Of `change`: how it will be.
   public var what: String

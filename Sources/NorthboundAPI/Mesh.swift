@@ -13,6 +13,29 @@ public struct MeshStatus: Codable, Sendable, Equatable {
   }
 }
 
+/// The mesh in `GET /v1/status`.
+public struct MeshSummary: Codable, Sendable, Equatable {
+  public var mtls: String
+  /// Every sidecar that should run has acknowledged the newest version of every type.
+  public var converged: Bool
+  /// How many there are, and how many of them are current.
+  public var sidecars: Int
+  public var current: Int
+  /// `POD: WHY`, those of stopped pods left out.
+  public var lagging: [String]
+  public var services: [MeshServiceStatus]
+  public init(
+    mtls: String, converged: Bool, sidecars: Int, current: Int, lagging: [String], services: [MeshServiceStatus]
+  ) {
+    self.mtls = mtls
+    self.converged = converged
+    self.sidecars = sidecars
+    self.current = current
+    self.lagging = lagging
+    self.services = services
+  }
+}
+
 public struct MeshServiceStatus: Codable, Sendable, Equatable {
   public var name: String
   public var addresses: [String]

@@ -17,12 +17,15 @@ public struct Status: Codable, Sendable, Equatable {
   public var sessions: [SessionStatus]
   public var links: [LinkStatus]
   public var warnings: [String]
+  /// nil: the topology has none.
+  public var mesh: MeshSummary?
 
   public init(
     lab: String, pid: Int32, controller: ControllerStatus, converged: Bool, convergedBy: ConvergedBy?,
     convergedAfterMs: Double?, notConverged: [String], version: UInt64, nodes: [NodeStatus],
-    sessions: [SessionStatus], links: [LinkStatus], warnings: [String]
+    sessions: [SessionStatus], links: [LinkStatus], warnings: [String], mesh: MeshSummary? = nil
   ) {
+    self.mesh = mesh
     self.lab = lab
     self.pid = pid
     self.controller = controller

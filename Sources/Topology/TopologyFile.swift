@@ -38,8 +38,9 @@ public enum TopologyFile {
     guard let source = SourceFile(name: first.file, bytes: Array(first.text.utf8), reporter),
       let document = document(source, baseDirectory: baseDirectory, reporter)
     else { return (reporter.result(nil), all) }
-    guard layers.count > 1 else { return (resolve(document, reporter), all) }
     var merged = document
+    merged.manifests = first.manifests
+    guard layers.count > 1 else { return (resolve(merged, reporter), all) }
     merged.tests = []
     var changes: [Tree] = []
     for layer in layers.dropFirst() {
@@ -47,6 +48,7 @@ public enum TopologyFile {
         let change = readChange(source, reporter)
       else { return (reporter.result(nil), all) }
       changes.append(change)
+      if change["mesh"]?["routes"] != nil { merged.manifests = layer.manifests }
       merged.tree = ChangeOverlay.lay(change, over: merged.tree, reporter)
     }
     let lab = resolve(merged, reporter)
@@ -56,7 +58,9 @@ public enum TopologyFile {
 
   /// nil after reporting why there is nothing that could be laid over a topology.
   static func readChange(_ source: SourceFile, _ reporter: Reporter) -> Tree? {
-    guard let change = DocumentReader.read(source, expecting: "a CHANGE with `topology` or `policies`", reporter) else {
+    guard
+      let change = DocumentReader.read(source, expecting: "a CHANGE with `topology`, `policies` or `mesh`", reporter)
+    else {
       return nil
     }
     ShapeChecker(reporter: reporter).check(change, .record(ChangeKeys.file), "the file")
@@ -70,6 +74,7 @@ public enum TopologyFile {
     var tests: [WrittenTest]
     var file: String
     var baseDirectory: String
+    var manifests: [String: String] = [:]
   }
 
   private static func read(_ source: SourceFile, baseDirectory: String, _ reporter: Reporter) -> Parsed<ResolvedLab> {
@@ -80,8 +85,8 @@ public enum TopologyFile {
   private static func resolve(_ document: Document, _ reporter: Reporter) -> Parsed<ResolvedLab> {
     reporter.result(
       LabResolver(
-        tree: document.tree, tests: document.tests, file: document.file, baseDirectory: document.baseDirectory,
-        reporter: reporter
+        tree: document.tree, tests: document.tests, manifests: document.manifests, file: document.file,
+        baseDirectory: document.baseDirectory, reporter: reporter
       ).resolve())
   }
 
@@ -133,9 +138,13 @@ public enum TopologyFile {
 public struct FileLayer: Hashable, Sendable {
   public var file: String
   public var text: String
+  /// The files that its `mesh.routes` names, by path as written, as they stood when the layer was made; those that are
+  /// not here are read.
+  public var manifests: [String: String]
 
-  public init(file: String, text: String) {
+  public init(file: String, text: String, manifests: [String: String] = [:]) {
     self.file = file
     self.text = text
+    self.manifests = manifests
   }
 }

@@ -135,6 +135,15 @@ public nonisolated struct EnvoyCluster: @unchecked Sendable {
   /// Clears the value of `transportSocket`. Subsequent reads from it will return its default value.
   public mutating func clearTransportSocket() {_uniqueStorage()._transportSocket = nil}
 
+  public var metadata: EnvoyMetadata {
+    get {_storage._metadata ?? EnvoyMetadata()}
+    set {_uniqueStorage()._metadata = newValue}
+  }
+  /// Returns true if `metadata` has been explicitly set.
+  public var hasMetadata: Bool {_storage._metadata != nil}
+  /// Clears the value of `metadata`. Subsequent reads from it will return its default value.
+  public mutating func clearMetadata() {_uniqueStorage()._metadata = nil}
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public nonisolated enum OneOf_ClusterDiscoveryType: Equatable, Sendable {
@@ -600,7 +609,7 @@ fileprivate nonisolated let _protobuf_package = "envoy.config.cluster.v3"
 
 nonisolated extension EnvoyCluster: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Cluster"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}type\0\u{3}eds_cluster_config\0\u{3}connect_timeout\0\u{4}\u{2}lb_policy\0\u{4}\u{4}circuit_breakers\0\u{4}\u{9}outlier_detection\0\u{4}\u{4}ring_hash_lb_config\0\u{3}transport_socket\0\u{4}\u{9}load_assignment\0\u{4}\u{3}typed_extension_protocol_options\0\u{3}least_request_lb_config\0\u{4}\u{6}transport_socket_matches\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}type\0\u{3}eds_cluster_config\0\u{3}connect_timeout\0\u{4}\u{2}lb_policy\0\u{4}\u{4}circuit_breakers\0\u{4}\u{9}outlier_detection\0\u{4}\u{4}ring_hash_lb_config\0\u{3}transport_socket\0\u{1}metadata\0\u{4}\u{8}load_assignment\0\u{4}\u{3}typed_extension_protocol_options\0\u{3}least_request_lb_config\0\u{4}\u{6}transport_socket_matches\0")
 
   fileprivate class _StorageClass {
     var _clusterDiscoveryType: EnvoyCluster.OneOf_ClusterDiscoveryType?
@@ -615,6 +624,7 @@ nonisolated extension EnvoyCluster: SwiftProtobuf.Message, SwiftProtobuf._Messag
     var _typedExtensionProtocolOptions: Dictionary<String,SwiftProtobuf.Google_Protobuf_Any> = [:]
     var _outlierDetection: EnvoyOutlierDetection? = nil
     var _transportSocket: EnvoyTransportSocket? = nil
+    var _metadata: EnvoyMetadata? = nil
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -637,6 +647,7 @@ nonisolated extension EnvoyCluster: SwiftProtobuf.Message, SwiftProtobuf._Messag
       _typedExtensionProtocolOptions = source._typedExtensionProtocolOptions
       _outlierDetection = source._outlierDetection
       _transportSocket = source._transportSocket
+      _metadata = source._metadata
     }
   }
 
@@ -683,6 +694,7 @@ nonisolated extension EnvoyCluster: SwiftProtobuf.Message, SwiftProtobuf._Messag
           }
         }()
         case 24: try { try decoder.decodeSingularMessageField(value: &_storage._transportSocket) }()
+        case 25: try { try decoder.decodeSingularMessageField(value: &_storage._metadata) }()
         case 33: try { try decoder.decodeSingularMessageField(value: &_storage._loadAssignment) }()
         case 36: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMessageMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.Google_Protobuf_Any>.self, value: &_storage._typedExtensionProtocolOptions) }()
         case 37: try {
@@ -738,6 +750,9 @@ nonisolated extension EnvoyCluster: SwiftProtobuf.Message, SwiftProtobuf._Messag
       try { if let v = _storage._transportSocket {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 24)
       } }()
+      try { if let v = _storage._metadata {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 25)
+      } }()
       try { if let v = _storage._loadAssignment {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 33)
       } }()
@@ -771,6 +786,7 @@ nonisolated extension EnvoyCluster: SwiftProtobuf.Message, SwiftProtobuf._Messag
         if _storage._typedExtensionProtocolOptions != rhs_storage._typedExtensionProtocolOptions {return false}
         if _storage._outlierDetection != rhs_storage._outlierDetection {return false}
         if _storage._transportSocket != rhs_storage._transportSocket {return false}
+        if _storage._metadata != rhs_storage._metadata {return false}
         return true
       }
       if !storagesAreEqual {return false}

@@ -13,11 +13,12 @@ struct PlanText {
   /// Nothing for a plan without changes.
   var lines: [String] {
     plan.nodes.flatMap { node in [palette.bold(node.node)] + rows(node.changes) }
+      + (plan.mesh.isEmpty ? [] : [palette.bold("mesh")] + rows(plan.mesh))
   }
 
   /// `2 nodes: 3 to add, 1 to remove, 1 to change`; of what was `done`: `3 added, …`
   func summary(done: Bool = false) -> String {
-    let changes = plan.nodes.flatMap(\.changes)
+    let changes = plan.nodes.flatMap(\.changes) + plan.mesh
     let counts: [(ObjectChange.Action, String)] =
       done
       ? [(.add, "added"), (.remove, "removed"), (.change, "changed")]
@@ -26,7 +27,9 @@ struct PlanText {
       let count = changes.count { $0.action == action }
       return count == 0 ? nil : "\(count) \(words)"
     }
-    return "\(plan.nodes.count) \(plan.nodes.count == 1 ? "node" : "nodes"): \(parts.joined(separator: ", "))"
+    var places = plan.nodes.isEmpty ? [] : ["\(plan.nodes.count) \(plan.nodes.count == 1 ? "node" : "nodes")"]
+    if !plan.mesh.isEmpty { places.append("the mesh") }
+    return "\(places.isEmpty ? "0 nodes" : places.joined(separator: " and ")): \(parts.joined(separator: ", "))"
   }
 
   private func rows(_ changes: [ObjectChange]) -> [String] {

@@ -62,7 +62,19 @@ struct StatusText {
     printNodes()
     printSessions()
     if verbose { printLinks() }
+    printMesh()
     for warning in status.warnings { Output.line(palette.yellow("warning: ") + warning) }
+  }
+
+  private func printMesh() {
+    guard let mesh = status.mesh else { return }
+    let count = "\(mesh.current) of \(mesh.sidecars) sidecars have the newest configuration"
+    Output.line("mesh: mtls \(mesh.mtls), " + (mesh.converged ? palette.green(count) : palette.yellow(count)))
+    for service in mesh.services {
+      let down = service.pods.filter { !$0.healthy }.map(\.name)
+      guard !down.isEmpty else { continue }
+      Output.line("  \(service.name): " + palette.red("down: \(down.joined(separator: ", "))"))
+    }
   }
 
   private func printNodes() {

@@ -66,7 +66,7 @@ import Testing
       let socket = directory.appending(path: "\(pod.name).sock").path
       try server.listen(unix: socket)
       let bootstrap = directory.appending(path: "\(pod.name).json")
-      try ClientBootstrap.envoy(pod: pod.name, lab: "lab", socket: socket)
+      try XDSBootstrap.envoy(pod: pod.name, lab: "lab", socket: socket)
         .write(to: bootstrap, atomically: true, encoding: .utf8)
       world.pods.append(
         World.Pod(

@@ -88,7 +88,7 @@ import Testing
     defer { try? FileManager.default.removeItem(at: directory) }
     let socket = directory.appending(path: "xds.sock").path
     let bootstrap = directory.appending(path: "bootstrap.json")
-    try ClientBootstrap.gRPC(pod: "client", server: "unix:\(socket)")
+    try XDSBootstrap.gRPC(pod: "client", server: "unix:\(socket)")
       .write(to: bootstrap, atomically: true, encoding: .utf8)
     let client = try ClientProcess(
       [python, "-c", Self.program], environment: ["GRPC_XDS_BOOTSTRAP": bootstrap.path])

@@ -48,7 +48,8 @@ import Testing
     server.stop()
   }
 
-  @Test("An endpoint that is lost or ill gets no more requests; without any, the client is told so")
+  @Test(
+    "An endpoint that is ill gets no more requests; where all are, all are tried; without any, the client is told so")
   func endpointLoss() async throws {
     let scene = try Scene()
     let (server, pods) = try await start(scene, scene.model())
@@ -59,13 +60,17 @@ import Testing
     for _ in 0..<20 { #expect(peer.get().status == 200) }
     #expect(pods[1].inboundRequests == 0)
     model.pods[0].health = .unhealthy
+    #expect(try await server.apply(model).isLive)
+    #expect(peer.get().status == 200)
+    for index in 0...1 { model.pods[index].service = nil }
     let outcome = try await server.apply(model)
     #expect(outcome.isLive)
     let answer = peer.get()
     #expect(answer.status == 503)
+    let refused = answer.field("netloom-refused") ?? ""
     #expect(
-      answer.field("netloom-refused")
-        == "client-1/outbound; no-healthy-endpoint service=web cluster=web version=\(outcome.generation)")
+      refused.hasPrefix(
+        "client-1/outbound; no-healthy-endpoint service=web cluster=web version=\(outcome.generation)."), "\(refused)")
     for pod in pods { pod.stop() }
     server.stop()
   }
@@ -126,5 +131,35 @@ import Testing
     #expect(try scene.connect().get("/new").status == 200)
     for pod in pods { pod.stop() }
     second.stop()
+  }
+
+  @Test("A certificate is renewed at half of its time over the stream that stands, and connections go on")
+  func renewal() async throws {
+    let scene = try Scene()
+    let server = try scene.server(scene.model(), lifetime: 2)
+    let pods = try scene.pods()
+    #expect(try await server.ready(Self.everybody).isLive)
+    let peer = try scene.connect()
+    let first = pods.map { $0.certificateChain }
+    var last = first
+    var renewals = [0, 0, 0]
+    let end = ContinuousClock.now + .seconds(20)
+    var requests = 0
+    // Twice for everybody: the first certificates are long out of date by then.
+    while renewals.min() ?? 0 < 2, ContinuousClock.now < end {
+      #expect(peer.get("/\(requests)").body == "/\(requests)\n")
+      requests += 1
+      for (index, pod) in pods.enumerated() where pod.certificateChain != last[index] {
+        last[index] = pod.certificateChain
+        renewals[index] += 1
+      }
+    }
+    #expect(renewals.allSatisfy { $0 >= 2 } && requests > 20, "\(renewals) \(requests)")
+    #expect(try scene.connect().get("/new").status == 200)
+    let status = await server.status()
+    #expect(status.allSatisfy { client in client.types.allSatisfy { $0.refusals == 0 } })
+    #expect(pods.allSatisfy { pod in pod.reports.count { $0 == "control plane: connected" } <= 1 }, "one stream")
+    for pod in pods { pod.stop() }
+    server.stop()
   }
 }

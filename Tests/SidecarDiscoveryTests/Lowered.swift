@@ -73,7 +73,7 @@ enum Sample {
   static func model(_ mutualTLS: MutualTLS = .strict) -> MeshModel {
     var model = MeshModel(trustDomain: "lab", mutualTLS: mutualTLS)
     let policy = ServicePolicy(
-      balancing: .ringHash,
+      balancing: .ringHash(header: nil),
       circuitBreaker: ServicePolicy.CircuitBreaker(connections: 10, pendingRequests: 20, requests: 30),
       outlierEjection: ServicePolicy.OutlierEjection(
         consecutiveErrors: 7, baseEjectionMilliseconds: 2500, maximumPercent: 40),

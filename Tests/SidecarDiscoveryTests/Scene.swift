@@ -44,8 +44,9 @@ final class Scene: Sendable {
     return model
   }
 
-  func server(_ model: MeshModel) throws -> XDSServer {
-    let server = try XDSServer(model, certificates: CertificatePolicy(authority: authority))
+  /// - Parameter lifetime: of certificates, seconds.
+  func server(_ model: MeshModel, lifetime: Int64 = 86_400) throws -> XDSServer {
+    let server = try XDSServer(model, certificates: CertificatePolicy(authority: authority, lifetime: lifetime))
     try server.listen(unix: path)
     return server
   }

@@ -162,8 +162,29 @@ struct SessionTests {
     _ = receive(.cluster, lowered.packedClusters + [Lowered.pack(cluster)], "3", "y")
     var assignment = lowered.endpoints[0]
     assignment.clusterName = "nowhere"
-    _ = receive(.endpoints, [Lowered.pack(assignment)], "3", "z")
+    #expect(
+      receive(.endpoints, [Lowered.pack(assignment)], "3", "z").contains("routes [web] version=2 nonce=x"),
+      "what was refused for waiting is acknowledged after all")
     #expect(session.configuration.services[0].routes[0].backends == [WeightedBackend("nowhere")])
+  }
+
+  @Test("How requests are balanced: by latency, by the hash of a header field")
+  mutating func balancing() throws {
+    var model = Sample.model()
+    model.services[0].policy.balancing = .latency
+    let latency = try Lowered(model, pod: "client-1")
+    model.services[0].policy.balancing = .ringHash(header: "x-user")
+    let header = try Lowered(model, pod: "client-1")
+    complete()
+    func web(_ configuration: SidecarConfiguration) -> Cluster.Balancing? {
+      configuration.clusters.first { $0.name == "web" }?.balancing
+    }
+    #expect(web(session.configuration) == .ringHash(header: nil))
+    _ = receive(.cluster, latency.packedClusters, "2", "x")
+    #expect(web(session.configuration) == .latency)
+    _ = receive(.cluster, header.packedClusters, "3", "y")
+    #expect(receive(.routes, header.packedRoutes, "3", "z") == ["routes [web] version=3 nonce=z"])
+    #expect(web(session.configuration) == .ringHash(header: "x-user"))
   }
 
   @Test("A cluster that is taken away stays as long as routes lead to it")

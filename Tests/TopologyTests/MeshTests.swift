@@ -1,4 +1,5 @@
 import Foundation
+import Mesh
 import NetTypes
 import Testing
 import Topology
@@ -100,34 +101,74 @@ private func parse(_ text: String, directory: String = "/tmp") -> Parsed<Resolve
     #expect(parse(version).diagnostics.contains { $0.message.contains("a version of what?") })
   }
 
-  @Test func `manifests keep their places over several documents`() throws {
-    let directory = FileManager.default.temporaryDirectory.path + "/netloom-manifests-\(getpid())"
+  /// A folder with one manifest, for as long as the body takes.
+  private func withManifest(_ text: String, _ body: (String) throws -> Void) throws {
+    let directory = FileManager.default.temporaryDirectory.path + "/netloom-manifests-\(UUID().uuidString)"
     try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
     defer { try? FileManager.default.removeItem(atPath: directory) }
-    try """
+    try text.write(toFile: directory + "/split.yaml", atomically: true, encoding: .utf8)
+    try body(directory)
+  }
+
+  private func manifest(_ rest: String = "", weight: Int = 80) -> String {
+    """
     # a split
+    apiVersion: gateway.networking.k8s.io/v1
     kind: HTTPRoute
+    metadata: {name: split}
     spec:
-      weight: 80
-    ---
-    # nothing
-    ---
-    kind: GRPCRoute
-    text: "80"
-    """.write(toFile: directory + "/split.yaml", atomically: true, encoding: .utf8)
-    let parsed = parse(lab("{routes: [split.yaml], \(services)}"), directory: directory)
-    let routes = try #require(parsed.value?.mesh?.routes, "\(parsed.diagnostics)")
-    #expect(routes.count == 2)
-    guard case .mapping(let first, _) = routes[0].root, case .mapping(let second, _) = routes[1].root else {
-      Issue.record("two mappings: \(routes)")
-      return
+      parentRefs: [{kind: Service, name: web}]
+      rules:
+        - backendRefs: [{name: web-v1, weight: \(weight)}, {name: web-v2, weight: 20}]
+    \(rest)
+    """
+  }
+
+  @Test func `manifests of several documents become routes`() throws {
+    let two = manifest() + "\n---\n# nothing\n---\n" + manifest().replacing("name: split", with: "name: \"80\"")
+    try withManifest(two) { directory in
+      let parsed = parse(lab("{routes: [split.yaml], \(services)}"), directory: directory)
+      let mesh = try #require(parsed.value?.mesh, "\(parsed.diagnostics)")
+      #expect(mesh.routes.map(\.route.name) == ["split", "80"] && mesh.routes.map(\.place.line) == [2, 14])
+      #expect(mesh.routes[0].route.rules[0].backends.map(\.weight) == [80, 20])
+      #expect(mesh.manifests == ["split.yaml": two])
     }
-    #expect(first.map(\.key) == ["kind", "spec"] && first.map(\.place.line) == [2, 3])
-    #expect(second.map(\.key) == ["kind", "text"] && second.map(\.place.line) == [8, 9])
-    guard case .scalar("80", let plain, _) = second[1].value else { return #expect(Bool(false), "text is a scalar") }
-    #expect(!plain, "what is written in quotes is no number")
-    try "kind: [".write(toFile: directory + "/split.yaml", atomically: true, encoding: .utf8)
-    let broken = parse(lab("{routes: [split.yaml], \(services)}"), directory: directory)
-    #expect(broken.diagnostics.contains { $0.place.file == "split.yaml" && $0.message.contains("YAML") })
+  }
+
+  @Test func `what a manifest asks for and is not done is an error at its place, with its path`() throws {
+    let wrong = manifest(
+      """
+            filters: [{type: RequestMirror, requestMirror: {backendRef: {name: wbe}}}]
+            sessionPersistence: {sessionName: x}
+      """)
+    try withManifest(wrong) { directory in
+      let parsed = parse(lab("{routes: [split.yaml], \(services)}"), directory: directory)
+      #expect(parsed.value == nil)
+      #expect(
+        parsed.errors.map(\.description) == [
+          "split.yaml:9:71: error: spec.rules[0].filters[0].requestMirror.backendRef.name: there is no service “wbe”, and "
+            + "no version of a service that is called so",
+          "split.yaml:10:27: error: spec.rules[0].sessionPersistence: is not supported",
+        ])
+    }
+    try withManifest("kind: [") { directory in
+      let broken = parse(lab("{routes: [split.yaml], \(services)}"), directory: directory)
+      #expect(broken.diagnostics.contains { $0.place.file == "split.yaml" && $0.message.contains("YAML") })
+    }
+  }
+
+  @Test func `a version of the lab keeps the manifests that it was made of`() throws {
+    try withManifest(manifest(weight: 1)) { directory in
+      let text = lab("{routes: [split.yaml], \(services)}")
+      let kept = FileLayer(file: "mesh.yaml", text: text, manifests: ["split.yaml": manifest(weight: 7)])
+      func weight(_ layers: [FileLayer]) throws -> Int {
+        let parsed = TopologyFile.parse(layers, baseDirectory: directory)
+        return try #require(parsed.value?.mesh?.routes.first, "\(parsed.diagnostics)").route.rules[0].backends[0].weight
+      }
+      #expect(try weight([kept]) == 7)
+      // A CHANGE that names the file again reads it again; one that does not leaves it alone.
+      #expect(try weight([kept, FileLayer(file: "c", text: "mesh: {routes: [split.yaml]}")]) == 1)
+      #expect(try weight([kept, FileLayer(file: "c", text: "mesh: {mtls: strict}")]) == 7)
+    }
   }
 }

@@ -45,11 +45,18 @@ enum ClusterReader {
   /// served by it too.
   private static func balancing(_ source: EnvoyCluster) throws(ResourceError) -> Cluster.Balancing {
     switch source.lbPolicy {
+    case .leastRequest where isByLatency(source): .latency
     case .leastRequest, .roundRobin, .clusterProvided: .leastRequest
+    // Of what the hash is, the routes say.
     case .ringHash: .ringHash(header: nil)
     case .random, .maglev, .loadBalancingPolicyConfig, .UNRECOGNIZED:
       throw ResourceError("lb_policy", "\(source.lbPolicy) is not supported")
     }
+  }
+
+  /// Of our own control plane's metadata: `netloom: {balance: ewma}`.
+  private static func isByLatency(_ source: EnvoyCluster) -> Bool {
+    source.metadata.filterMetadata["netloom"]?.fields["balance"]?.stringValue == "ewma"
   }
 
   private static func breaker(_ source: EnvoyCircuitBreakers, _ path: String) throws(ResourceError)

@@ -57,6 +57,11 @@ extension ResourceStore {
     case .fixed(let fixed): endpoints = fixed
     case .originalDestination: return nil
     }
+    if case .ringHash = cluster.balancing {
+      // Routes of one service name the same field; should those of two differ, the first by name counts.
+      let headers = activeRoutes.sorted { $0.key < $1.key }.compactMap { $0.value.hashHeaders[cluster.name] }
+      cluster.balancing = .ringHash(header: headers.first)
+    }
     cluster.tls = plan.security.plan?.upstream
     cluster.endpoints = endpoints.map { endpoint in
       var result = endpoint.endpoint

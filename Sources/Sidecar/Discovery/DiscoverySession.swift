@@ -25,6 +25,8 @@ struct DiscoverySession {
     /// Of the last response.
     var nonce = ""
     var pending: Pending?
+    /// Refused because it had waited too long, and still waiting.
+    var late: Pending?
   }
 
   /// Puts a configuration in force.
@@ -62,6 +64,7 @@ struct DiscoverySession {
     for kind in ResourceKind.allCases {
       subscriptions[kind, default: Subscription()].nonce = ""
       subscriptions[kind]?.pending = nil
+      subscriptions[kind]?.late = nil
       subscriptions[kind]?.isOpen = false
       subscriptions[kind]?.names = []
     }
@@ -109,6 +112,7 @@ struct DiscoverySession {
   mutating func receive(_ response: EnvoyDiscoveryResponse, _ apply: Apply) -> [EnvoyDiscoveryRequest] {
     guard let kind = ResourceKind(typeURL: response.typeURL), subscriptions[kind]?.isOpen == true else { return [] }
     let before = store
+    subscriptions[kind]?.late = nil
     do throws(ResourceError) {
       try store.take(response.resources, kind)
       try checkCertificates(kind)
@@ -158,8 +162,10 @@ struct DiscoverySession {
 
   private mutating func acknowledge() -> [EnvoyDiscoveryRequest] {
     ResourceKind.allCases.compactMap { kind in
-      guard let pending = subscriptions[kind]?.pending, store.warming[kind] == nil else { return nil }
+      let subscription = subscriptions[kind]
+      guard let pending = subscription?.pending ?? subscription?.late, store.warming[kind] == nil else { return nil }
       subscriptions[kind]?.pending = nil
+      subscriptions[kind]?.late = nil
       subscriptions[kind]?.version = pending.version
       subscriptions[kind]?.nonce = pending.nonce
       if !kind.isWildcard { subscriptions[kind]?.names = store.names(kind) }
@@ -173,12 +179,14 @@ struct DiscoverySession {
     return [request(kind, refusing: String(reason.prefix(2000)))]
   }
 
-  /// Refuses what has waited too long. It goes on warming, and comes into force should it be completed.
+  /// Refuses what has waited too long. It goes on warming, and comes into force should it be completed; then it is
+  /// acknowledged after all.
   mutating func giveUpWaiting() -> [EnvoyDiscoveryRequest] {
     ResourceKind.allCases.flatMap { kind -> [EnvoyDiscoveryRequest] in
       guard let pending = subscriptions[kind]?.pending else { return [] }
       let waiting = (store.warming[kind] ?? [:]).sorted { $0.key < $1.key }.prefix(5)
       let texts = waiting.map { "\(kind.word) \($0.key): waits for \($0.value)" }
+      defer { subscriptions[kind]?.late = pending }
       return refuse(kind, pending.nonce, texts.joined(separator: "; "))
     }
   }

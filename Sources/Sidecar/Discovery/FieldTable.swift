@@ -74,9 +74,12 @@ enum FieldTable {
       "RouteAction",
       [
         1: "cluster", 3: "weighted_clusters", 5: "prefix_rewrite", 6: "host_rewrite_literal", 8: "timeout",
-        9: "retry_policy", 30: "request_mirror_policies", 32: "regex_rewrite",
+        9: "retry_policy", 15: "hash_policy", 30: "request_mirror_policies", 32: "regex_rewrite",
       ]
     ),
+    ("RouteAction.HashPolicy", [1: "header", 3: "connection_properties"]),
+    ("RouteAction.HashPolicy.Header", [1: "header_name"]),
+    ("RouteAction.HashPolicy.ConnectionProperties", [1: "source_ip"]),
     ("RouteAction.RequestMirrorPolicy", [1: "cluster", 3: "runtime_fraction"]),
     ("WeightedCluster", [1: "clusters"]),
     (
@@ -106,7 +109,8 @@ enum FieldTable {
       "Cluster",
       [
         1: "name", 2: "type", 3: "eds_cluster_config", 4: "connect_timeout", 6: "lb_policy", 10: "circuit_breakers",
-        19: "outlier_detection", 24: "transport_socket", 33: "load_assignment", 36: "typed_extension_protocol_options",
+        19: "outlier_detection", 24: "transport_socket", 25: "metadata", 33: "load_assignment",
+        36: "typed_extension_protocol_options",
         43: "transport_socket_matches",
       ]
     ),

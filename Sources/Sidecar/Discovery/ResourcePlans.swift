@@ -70,6 +70,8 @@ struct InboundChain: Equatable {
 struct RoutePlan: Equatable {
   var name: String
   var rules: [RouteRule]
+  /// Cluster → the header field that its requests are hashed by, where it is one.
+  var hashHeaders: [String: String] = [:]
 
   var clusterNames: Set<String> {
     Set(rules.flatMap { rule in rule.backends.map(\.cluster) + rule.mirrors.map(\.cluster) })

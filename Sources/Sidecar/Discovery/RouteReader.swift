@@ -11,11 +11,37 @@ enum RouteReader {
     guard source.virtualHosts.count == 1, source.virtualHosts[0].domains == ["*"] else {
       throw ResourceError("\(prefix)virtual_hosts", "must be one with the domain *")
     }
-    var rules: [RouteRule] = []
+    var plan = RoutePlan(name: name, rules: [])
     for (index, route) in source.virtualHosts[0].routes.enumerated() {
-      rules.append(try rule(route, "\(prefix)virtual_hosts[0].routes[\(index)]"))
+      let path = "\(prefix)virtual_hosts[0].routes[\(index)]"
+      let rule = try rule(route, path)
+      plan.rules.append(rule)
+      guard case .route(let action)? = route.action, let header = try hashHeader(action, "\(path).route") else {
+        continue
+      }
+      for backend in rule.backends {
+        guard plan.hashHeaders.updateValue(header, forKey: backend.cluster) ?? header == header else {
+          throw ResourceError(
+            "\(path).route.hash_policy", "\(backend.cluster) is hashed by another header by an earlier route")
+        }
+      }
     }
-    return RoutePlan(name: name, rules: rules)
+    return plan
+  }
+
+  /// The header field that requests are hashed by; nil: the client's address.
+  private static func hashHeader(_ source: EnvoyRouteAction, _ path: String) throws(ResourceError) -> String? {
+    guard source.hashPolicy.count <= 1 else { throw ResourceError("\(path).hash_policy[1]", "is not supported") }
+    let place = "\(path).hash_policy[0]"
+    switch source.hashPolicy.first?.policySpecifier {
+    case .header(let header): return try HeaderChangeReader.name(header.headerName, "\(place).header.header_name")
+    case .connectionProperties(let properties):
+      guard properties.sourceIp else { throw ResourceError("\(place).connection_properties.source_ip", "must be true") }
+      return nil
+    case nil:
+      guard source.hashPolicy.isEmpty else { throw ResourceError(place, "must be header or connection_properties") }
+      return nil
+    }
   }
 
   private static func rule(_ source: EnvoyRoute, _ path: String) throws(ResourceError) -> RouteRule {

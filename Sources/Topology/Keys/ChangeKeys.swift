@@ -3,7 +3,7 @@ enum ChangeKeys {
   /// Keys of a node that can change in a running lab.
   static let nodeKeys = ["nat", "qos", "filter", "path", "flowspec", "routes", "networks", "bgp", "congestion"]
 
-  static let file = Record("a CHANGE", atLeastOne: ["topology", "policies"], keys: keys)
+  static let file = Record("a CHANGE", atLeastOne: ["topology", "policies", "mesh"], keys: keys)
 
   static let keys: [Key] = [
     Key("topology", .record(topology), "`nodes:` with the keys that change"),
@@ -11,8 +11,26 @@ enum ChangeKeys {
       "policies",
       .names(.policyName, .removable(PolicyKeys.statements), example: "own-only: [{otherwise: reject}]"),
       "policies that change, by name; `null` takes one away"),
-    .notYet("mesh", "the service mesh"),
+    Key("mesh", .record(mesh), "the service mesh: its keys, and those of its services, that change"),
   ]
+
+  /// Keys of `mesh` that can change in a running lab, beside those of its services.
+  static let meshKeys = ["mtls", "routes", "authorization"]
+  static let serviceKeys = ServiceKeys.policy.map(\.name)
+
+  private static let mesh = Record(
+    "`mesh` of a CHANGE", atLeastOne: meshKeys + ["services"],
+    keys: meshKeys.compactMap { name in
+      MeshKeys.mesh.key(name).map { Key(name, .removable($0.shape), "instead of all that stood there; \($0.doc)") }
+    } + [
+      Key(
+        "services", .names(.name, .record(service), example: "web: {split: {v1: 80, v2: 20}}"),
+        "the services that change, by name")
+    ])
+
+  private static let service = Record(
+    "a service of a CHANGE", atLeastOne: serviceKeys,
+    keys: ServiceKeys.policy.map { Key($0.name, .removable($0.shape), "instead of all that stood there; \($0.doc)") })
 
   private static let topology = Record(
     "`topology` of a CHANGE",

@@ -22,18 +22,19 @@ enum MeshKeys {
         "who may call a service, by the service it is itself; a service that no rule names takes all"),
     ])
 
-  private static let service = Record(
-    "a service",
-    keys: [
-      Key("port", .scalar(.integer(1...65535)), .required, "where clients reach it"),
-      Key("target", .scalar(.integer(1...65535)), "where its pods listen; `port` unless written"),
-      Key(
-        "protocol", .scalar(.word(MeshService.ApplicationProtocol.allCases.map(\.rawValue))),
-        "http, http2, grpc or tcp (opaque, unless written); never guessed from the bytes"),
-      Key(
-        "announce", .list(.scalar(.reference("a router")), example: "[edge1]"),
-        "routers that originate its address by BGP and pass what comes to the pods on their links"),
-    ])
+  private static let service = Record("a service", keys: places + ServiceKeys.policy)
+
+  /// What stays as `up` made it.
+  private static let places = [
+    Key("port", .scalar(.integer(1...65535)), .required, "where clients reach it"),
+    Key("target", .scalar(.integer(1...65535)), "where its pods listen; `port` unless written"),
+    Key(
+      "protocol", .scalar(.word(MeshService.ApplicationProtocol.allCases.map(\.rawValue))),
+      "http, http2, grpc or tcp (opaque, unless written); never guessed from the bytes"),
+    Key(
+      "announce", .list(.scalar(.reference("a router")), example: "[edge1]"),
+      "routers that originate its address by BGP and pass what comes to the pods on their links"),
+  ]
 
   private static let authorization = Record(
     "an authorization",

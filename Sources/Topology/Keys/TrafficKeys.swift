@@ -94,7 +94,7 @@ enum TrafficKeys {
 
 /// Test steps that change the lab: `plan`, `apply`, `rollback`.
 enum ChangeStepKeys {
-  private static let words = ["topology", "policies", "change"]
+  private static let words = ["topology", "policies", "mesh", "change"]
   private static let file = Shape.scalar(.text("the path of a CHANGE, relative to the topology file"))
   private static let inline = ChangeKeys.keys + [Key("change", file, "the CHANGE in a file of its own")]
 

@@ -15,10 +15,19 @@ struct ChangeOverlay {
     if let policies = change["policies"], policies.isMapping {
       result = result.replacing("policies") { overlay.entries(policies, over: $0, "policy") }
     }
+    if let entry = change.entry("mesh"), entry.value.isMapping {
+      if base["mesh"]?.isMapping == true {
+        result = result.replacing("mesh") { overlay.mesh(entry.value, over: $0) }
+      } else {
+        reporter.error(entry.keyPlace, "`mesh` of a lab that has none; expected one in the topology file")
+      }
+    }
     // What is written but is no key of a CHANGE has its own message.
     let entries = change["topology"]?.entries.flatMap(\.value.entries) ?? []
-    if entries.isEmpty, change["policies"]?.entries.isEmpty ?? true, !reporter.failed {
-      reporter.error(change.place, "this CHANGE changes nothing; expected keys of nodes, or policies")
+    if entries.isEmpty, change["policies"]?.entries.isEmpty ?? true, change["mesh"]?.entries.isEmpty ?? true,
+      !reporter.failed
+    {
+      reporter.error(change.place, "this CHANGE changes nothing; expected keys of nodes, policies, or keys of `mesh`")
     }
     return result
   }
@@ -47,6 +56,29 @@ struct ChangeOverlay {
       entries[index].value = self.entries(known, over: own, nil)
     }
     return Tree(place: base.place, content: .mapping(entries))
+  }
+
+  private func mesh(_ change: Tree, over base: Tree) -> Tree {
+    let keys = change.entries.filter { ChangeKeys.meshKeys.contains($0.key) }
+    let result = entries(Tree(place: change.place, content: .mapping(keys)), over: base, nil)
+    guard let services = change["services"], services.isMapping else { return result }
+    return result.replacing("services") { known in
+      var entries = known.entries
+      for entry in services.entries {
+        guard let index = entries.firstIndex(where: { $0.key == entry.key }) else {
+          let hint = reporter.suggestion(for: entry.key, from: entries.lazy.map(\.key))
+          reporter.error(
+            entry.keyPlace,
+            "unknown service `\(entry.key)`\(hint.isEmpty ? "; expected a service of the lab: a CHANGE adds none" : hint)"
+          )
+          continue
+        }
+        let own = entry.value.entries.filter { ChangeKeys.serviceKeys.contains($0.key) }
+        entries[index].value = self.entries(
+          Tree(place: entry.value.place, content: .mapping(own)), over: entries[index].value, nil)
+      }
+      return Tree(place: known.place, content: .mapping(entries))
+    }
   }
 
   /// `noun`: taking away what is not there is a mistake.

@@ -1,10 +1,11 @@
-/// Which CHANGEs over a topology file still say something: of each key of a node, and of each policy, the last one that
-/// writes it. The others can be left out, and the lab stays the same.
+/// Which CHANGEs over a topology file still say something: of each key of a node, each policy, and each key of the mesh
+/// and of its services, the last one that writes it. The others can be left out, and the lab stays the same.
 struct LayerUse {
-  private struct Item: Hashable {
-    /// nil: a policy.
-    var node: String?
-    var key: String
+  private enum Item: Hashable {
+    case node(String, key: String)
+    case policy(String)
+    case mesh(key: String)
+    case service(String, key: String)
   }
 
   private struct Writing {
@@ -27,8 +28,14 @@ struct LayerUse {
 
   private static func items(of tree: Tree) -> [(item: Item, value: Tree)] {
     let nodes = tree["topology"]?["nodes"]?.entries ?? []
-    return nodes.flatMap { node in node.value.entries.map { (Item(node: node.key, key: $0.key), $0.value) } }
-      + (tree["policies"]?.entries ?? []).map { (Item(node: nil, key: $0.key), $0.value) }
+    let mesh = (tree["mesh"]?.entries ?? []).filter { $0.key != "services" }
+    let services = tree["mesh"]?["services"]?.entries ?? []
+    return nodes.flatMap { node in node.value.entries.map { (Item.node(node.key, key: $0.key), $0.value) } }
+      + (tree["policies"]?.entries ?? []).map { (Item.policy($0.key), $0.value) }
+      + mesh.map { (Item.mesh(key: $0.key), $0.value) }
+      + services.flatMap { service in
+        service.value.entries.map { (Item.service(service.key, key: $0.key), $0.value) }
+      }
   }
 
   /// Indexes of the changes that are needed, rising.

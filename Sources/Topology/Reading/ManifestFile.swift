@@ -1,13 +1,13 @@
+internal import Mesh
+
 /// YAML files of somebody else's making (Gateway API manifests), which may hold several documents.
 enum ManifestFile {
-  /// Empty after reporting why. `name`: as the user wrote it.
-  static func read(path: String, name: String, _ reporter: Reporter) -> [Manifest] {
-    guard let file = SourceFile.read(path: path, reporter) else { return [] }
-    return documents(file.text).compactMap { text in
-      guard let source = SourceFile(name: name, bytes: Array(text.utf8), reporter),
-        let tree = DocumentReader.read(source, expecting: "a manifest with `kind: HTTPRoute` or `GRPCRoute`", reporter)
-      else { return nil }
-      return Manifest(root: Manifest.Value(tree))
+  /// The documents of a text; those that are none have been reported. `name`: what diagnostics call it.
+  static func documents(of text: String, name: String, _ reporter: Reporter) -> [Tree] {
+    documents(text).compactMap { text in
+      guard let source = SourceFile(name: name, bytes: Array(text.utf8), reporter) else { return nil }
+      return DocumentReader.read(
+        source, expecting: "a manifest with `kind: HTTPRoute` or `GRPCRoute`", reporter)
     }
   }
 
@@ -38,15 +38,31 @@ enum ManifestFile {
   }
 }
 
-extension Manifest.Value {
+extension ManifestValue {
   init(_ tree: Tree) {
-    self =
+    let content: Content =
       switch tree.content {
-      case .scalar(let text, let plain): .scalar(text, plain: plain, tree.place)
-      case .list(let items): .list(items.map { Manifest.Value($0) }, tree.place)
-      case .mapping(let entries):
-        .mapping(
-          entries.map { Manifest.Entry(key: $0.key, place: $0.keyPlace, value: Manifest.Value($0.value)) }, tree.place)
+      case .scalar(let text, let plain): plain ? Self.meaning(text) : .string(text)
+      case .list(let items): .list(items.map { ManifestValue($0) })
+      case .mapping(let entries): .map(entries.map { ($0.key, ManifestValue($0.value)) })
       }
+    self.init(content, line: tree.place.line, column: tree.place.column)
+  }
+
+  /// YAML's core schema (1.2.2, section 10.3.2) for a scalar without quotes.
+  private static func meaning(_ text: String) -> Content {
+    switch text {
+    case "", "~", "null", "Null", "NULL": .null
+    case "true", "True", "TRUE": .boolean(true)
+    case "false", "False", "FALSE": .boolean(false)
+    default:
+      if let number = Int(text) {
+        .integer(number)
+      } else if text.contains(where: \.isNumber), let number = Double(text), number.isFinite {
+        .number(number)
+      } else {
+        .string(text)
+      }
+    }
   }
 }

@@ -1,3 +1,4 @@
+public import Mesh
 public import NetTypes
 
 /// `mesh:` of a lab (contract section 7).
@@ -8,8 +9,10 @@ public struct MeshSettings: Sendable, Equatable {
   /// In the order of the file.
   public var services: [MeshService]
   public var authorizations: [MeshAuthorization]
-  /// Manifests of HTTPRoute and GRPCRoute, in the order of the files and of the documents in them.
-  public var routes: [Manifest]
+  /// In the order of the files and of the documents in them.
+  public var routes: [ManifestRoute]
+  /// The files that `routes` came from, as they were read: path as `mesh.routes` writes it → text.
+  public var manifests: [String: String]
 
   public func service(_ name: String) -> MeshService? { services.first { $0.name == name } }
 }
@@ -27,6 +30,29 @@ public struct MeshService: Sendable, Equatable {
   public var applicationProtocol: ApplicationProtocol
   /// Routers that originate `addresses`.
   public var announcedBy: [String]
+  /// How its clients' sidecars treat it.
+  public var policy = ServicePolicy()
+  /// Version → weight; empty: its routes say, or all pods are alike.
+  public var split: [String: Int] = [:]
+  /// nil: its pods are well while their programs run.
+  public var health: HealthCheck?
+}
+
+/// How a pod is asked whether it can serve: by a connection to the service's `target`, and by a GET where there is a path.
+public struct HealthCheck: Sendable, Equatable {
+  /// Any answer below 400 is a good one.
+  public var path: String?
+  public var intervalMilliseconds: UInt32
+  public var timeoutMilliseconds: UInt32
+  /// How many bad answers in a row take the pod out, and how many good ones bring it back.
+  public var failures: UInt32
+  public var successes: UInt32
+}
+
+/// A Gateway API HTTPRoute or GRPCRoute, read.
+public struct ManifestRoute: Sendable, Equatable {
+  public var route: MeshRoute
+  public var place: Place
 }
 
 /// Who may call a service.
@@ -43,22 +69,4 @@ public struct PodSettings: Sendable, Equatable {
   public var service: String?
   public var version: String?
   public var sidecar: Sidecar
-}
-
-/// A YAML document of somebody else's making, with the place of everything in it.
-public struct Manifest: Sendable, Equatable {
-  public indirect enum Value: Sendable, Equatable {
-    /// `plain`: written without quotes, so it may be a number, a boolean or null.
-    case scalar(String, plain: Bool, Place)
-    case list([Value], Place)
-    case mapping([Entry], Place)
-  }
-
-  public struct Entry: Sendable, Equatable {
-    public var key: String
-    public var place: Place
-    public var value: Value
-  }
-
-  public var root: Value
 }

@@ -13,6 +13,8 @@ final class LabResolver {
   let baseDirectory: String
   let tree: Tree
   let writtenTests: [WrittenTest]
+  /// Texts of files of `mesh.routes` that are not read from the disk.
+  let manifests: [String: String]
   let reporter: Reporter
 
   var nodes: [NodeDraft] = []
@@ -25,7 +27,11 @@ final class LabResolver {
   var policies: PolicyReader
   var sessions: [ResolvedSession] = []
 
-  init(tree: Tree, tests: [WrittenTest] = [], file: String, baseDirectory: String, reporter: Reporter) {
+  init(
+    tree: Tree, tests: [WrittenTest] = [], manifests: [String: String] = [:], file: String, baseDirectory: String,
+    reporter: Reporter
+  ) {
+    self.manifests = manifests
     self.tree = tree
     writtenTests = tests
     self.file = file

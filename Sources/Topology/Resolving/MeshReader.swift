@@ -1,3 +1,4 @@
+public import Mesh
 import NetTypes
 
 /// Reads `mesh:` and the pods' part of it. Runs when addresses are known and before sessions and routes are derived:
@@ -5,9 +6,6 @@ import NetTypes
 struct MeshReader {
   let lab: LabResolver
   private var reporter: Reporter { lab.reporter }
-
-  /// Ports of a sidecar's own: captured connections out and in, its questions, xDS.
-  static let ownPorts: Set<UInt32> = [15000, 15001, 15006, 15010]
 
   init(_ lab: LabResolver) { self.lab = lab }
 
@@ -21,7 +19,8 @@ struct MeshReader {
       return nil
     }
     let mtls = tree.text("mtls").flatMap(MeshSettings.MutualTLS.init(rawValue:)) ?? .permissive
-    let services = readServices(tree)
+    var services = readServices(tree)
+    readPolicies(of: &services, pods, tree)
     checkPods(pods, services, mtls)
     checkVersions(pods, services)
     let announced = services.map { service in
@@ -29,9 +28,11 @@ struct MeshReader {
       service.announcedBy = announce(service, tree)
       return service
     }
+    let manifests = readManifests(tree)
     return MeshSettings(
       mutualTLS: mtls, services: announced, authorizations: readAuthorizations(tree, services, pods),
-      routes: readManifests(tree))
+      routes: readRoutes(manifests.flatMap(\.documents), services, pods),
+      manifests: Dictionary(manifests.map { ($0.path, $0.text) }, uniquingKeysWith: { first, _ in first }))
   }
 
   // MARK: Pods
@@ -95,7 +96,7 @@ struct MeshReader {
       }
       guard let port = entry.value.number("port"), let text = UInt16(exactly: port) else { return nil }
       let target = entry.value.number("target").flatMap { UInt16(exactly: $0) } ?? text
-      if Self.ownPorts.contains(UInt32(target)) {
+      if SidecarPorts.all.contains(target) {
         reporter.error(
           entry.value.place(of: "target"), "target: \(target) is a port of the sidecar's own; expected another")
       }
@@ -113,6 +114,31 @@ struct MeshReader {
           ?? .tcp,
         announcedBy: [])
     }
+  }
+
+  private func readPolicies(of services: inout [MeshService], _ pods: [NodeDraft], _ tree: Tree) {
+    let model = model(services, pods)
+    let clusters = Set(model.clusters.map(\.name))
+    for index in services.indices {
+      let name = services[index].name
+      guard let written = tree["services"]?[name] else { continue }
+      ServiceReader(
+        reporter: reporter, tree: written, isHTTP: services[index].applicationProtocol != .tcp,
+        versions: Set(model.versions(of: name)), clusters: clusters
+      ).read(into: &services[index])
+    }
+  }
+
+  /// As far as names go.
+  private func model(_ services: [MeshService], _ pods: [NodeDraft]) -> MeshModel {
+    MeshModel(
+      trustDomain: "",
+      pods: pods.map { MeshPod(name: $0.name, addresses: [], service: $0.pod?.service, version: $0.pod?.version) },
+      services: services.map { service in
+        Mesh.MeshService(
+          name: service.name, addresses: [], port: service.port, targetPort: service.target,
+          protocol: service.applicationProtocol.lowered)
+      })
   }
 
   private struct Pool {
@@ -242,15 +268,55 @@ struct MeshReader {
     return result
   }
 
-  private func readManifests(_ tree: Tree) -> [Manifest] {
-    tree.items("routes").flatMap { item -> [Manifest] in
-      guard let path = item.text else { return [] }
+  private struct ManifestText {
+    /// As `routes` writes it.
+    var path: String
+    var text: String
+    var documents: [Tree]
+  }
+
+  /// The files of `routes`: as they stood when the version of the lab was made where that is known, from the disk
+  /// otherwise.
+  private func readManifests(_ tree: Tree) -> [ManifestText] {
+    tree.items("routes").compactMap { item in
+      guard let path = item.text else { return nil }
       let absolute = FilePath.absolute(FilePath.join(lab.baseDirectory, path))
-      guard FilePath.unreadable(absolute) == nil else {
-        reporter.error(item.place, "routes: cannot read `\(path)`: \(FilePath.unreadable(absolute) ?? "")")
-        return []
+      let name = FilePath.join(FilePath.directory(of: lab.file), path)
+      var text = lab.manifests[path]
+      if text == nil {
+        if let reason = FilePath.unreadable(absolute) {
+          reporter.error(item.place, "routes: cannot read `\(path)`: \(reason)")
+          return nil
+        }
+        text = SourceFile.read(path: absolute, at: item.place, reporter)?.text
       }
-      return ManifestFile.read(path: absolute, name: path, reporter)
+      return text.map {
+        ManifestText(path: path, text: $0, documents: ManifestFile.documents(of: $0, name: name, reporter))
+      }
+    }
+  }
+
+  /// Everything that a manifest asks for is done or refused, at its place.
+  private func readRoutes(_ documents: [Tree], _ services: [MeshService], _ pods: [NodeDraft]) -> [ManifestRoute] {
+    let reader = RouteReader(model(services, pods))
+    return documents.compactMap { document in
+      let (route, errors) = reader.read(ManifestValue(document))
+      for error in errors {
+        reporter.error(
+          Place(file: document.place.file, line: error.line, column: error.column), error.description)
+      }
+      return route.map { ManifestRoute(route: $0, place: document.place) }
+    }
+  }
+}
+
+extension MeshService.ApplicationProtocol {
+  public var lowered: ServiceProtocol {
+    switch self {
+    case .http: .http
+    case .http2: .http2
+    case .grpc: .grpc
+    case .tcp: .tcp
     }
   }
 }

@@ -73,12 +73,12 @@ extension TestReader {
   private func written(_ tree: Tree) -> WrittenChange? {
     let path = tree.isMapping ? tree["change"] : tree
     guard let path else {
-      let entries = tree.entries.filter { $0.key == "topology" || $0.key == "policies" }
+      let entries = tree.entries.filter { ChangeKeys.file.key($0.key) != nil }
       guard !entries.isEmpty else { return nil }
       let change = Tree(place: tree.place, content: .mapping(entries))
       return WrittenChange(file: lab.file, text: change.json.rendered() + "\n", tree: change)
     }
-    if let other = tree.entries.first(where: { $0.key == "topology" || $0.key == "policies" }) {
+    if let other = tree.entries.first(where: { ChangeKeys.file.key($0.key) != nil }) {
       reporter.error(other.keyPlace, "`\(other.key)` beside `change`, which names a file; expected one of them")
     }
     guard let text = path.text, !text.isEmpty else { return nil }

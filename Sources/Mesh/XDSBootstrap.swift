@@ -1,5 +1,5 @@
 /// The files with which clients that are not ours find the control plane.
-public enum ClientBootstrap {
+public enum XDSBootstrap {
   /// Envoy's configuration (JSON): the control plane, nothing else.
   /// - Parameters:
   ///   - socket: path of the control plane's unix socket, as the pod sees it.
@@ -7,7 +7,8 @@ public enum ClientBootstrap {
   ///   - mark: SO_MARK of connections that Envoy opens, by which interception leaves them alone; nil: none, which a
   ///     process without CAP_NET_ADMIN needs.
   public static func envoy(
-    pod: String, lab: String, socket: String, admin: UInt16 = SidecarPorts.admin, mark: UInt32? = 0x4E4D
+    pod: String, lab: String, socket: String, admin: UInt16 = SidecarPorts.administration,
+    mark: UInt32? = SidecarPorts.mark
   ) -> String {
     let ads = #"{"ads": {}, "resource_api_version": "V3"}"#
     let manager =
@@ -28,7 +29,7 @@ public enum ClientBootstrap {
             "grpc_services": [{"envoy_grpc": {"cluster_name": "netloom-xds"}}]},
           "cds_config": \(ads), "lds_config": \(ads)},
         "static_resources": {"clusters": [{
-          "name": "netloom-xds", "type": "STATIC",
+          "name": "netloom-xds", "type": "STATIC", "connect_timeout": "5s",
           "typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
             "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
             "explicit_http_config": {"http2_protocol_options": {}}}},
