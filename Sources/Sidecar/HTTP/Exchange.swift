@@ -45,6 +45,9 @@ final class Exchange {
   var replay: [UInt8] = []
   var keepsReplay: Bool
   var isTunnel = false
+  let isGRPC: Bool
+  /// How a gRPC call ended.
+  var grpcStatus: Int?
   var requestTimer: LoopTimer?
   var attemptTimer: LoopTimer?
   /// Called once when everything is over.
@@ -61,7 +64,9 @@ final class Exchange {
     method = head.method
     began = worker.loop.now
     requestEnded = head.framing == .none
-    keepsReplay = head.framing != .none && head.method.isIdempotent
+    isGRPC = GRPCStatus.isCall(head)
+    // A call may be sent again where its server has done nothing for it, or where its route says so.
+    keepsReplay = head.framing != .none && (head.method.isIdempotent || isGRPC)
     edge = worker.edge(service.direction, service.name, "")
   }
 
@@ -172,7 +177,7 @@ final class Exchange {
   func requestAborted() {
     guard phase != .over else { return }
     upstream?.cancel()
-    upstream = nil
+    detachUpstream()
     finish()
   }
 
@@ -194,14 +199,24 @@ final class Exchange {
   func responseHead(_ response: ResponseHead) {
     guard phase == .sent else { return }
     attemptTimer?.cancel()
-    noteOutcome(OutlierDetector.Outcome(status: response.status))
+    // A call that fails before its first message says so in its head.
+    if isGRPC { grpcStatus = GRPCStatus.read(response.fields) }
+    let meaning = grpcStatus.map(GRPCStatus.httpStatus) ?? response.status
+    noteOutcome(OutlierDetector.Outcome(status: meaning))
     endpoint?.note(latency: now &- attemptBegan)
-    if let policy = route?.rule.retry, policy.codes.contains(response.status), mayRepeat, beginRetry(policy) {
+    if let policy = route?.rule.retry, policy.codes.contains(meaning), isGRPC ? canRepeat : mayRepeat,
+      beginRetry(policy)
+    {
+      grpcStatus = nil
       upstream?.cancel()
       detachUpstream()
       return retryLater(policy)
     }
     phase = .responding
+    if mirrorTargets.isEmpty {
+      keepsReplay = false
+      replay = []
+    }
     status = response.status
     if status == 101 { isTunnel = true }
     let changes = [route?.rule.responseHeaders, backend?.responseHeaders].compactMap { $0 }.filter { !$0.isEmpty }
@@ -229,6 +244,7 @@ final class Exchange {
   func responseEnd(_ trailers: HeaderFields?) {
     guard phase == .responding else { return }
     detachUpstream()
+    if isGRPC, let trailers { grpcStatus = GRPCStatus.read(trailers) ?? grpcStatus }
     let downstream = self.downstream
     finish()
     downstream?.sendEnd(trailers)
@@ -262,7 +278,13 @@ final class Exchange {
     status = refusal.status
     refusedBecause = refusal.word
     edge.counts.refusals[refusal.word, default: 0] += 1
-    let response = refusal.response(hop: "\(worker.configuration.pod)/\(service.direction.rawValue)")
+    let hop = "\(worker.configuration.pod)/\(service.direction.rawValue)"
+    if isGRPC {
+      let status = GRPCStatus.of(refusal.status)
+      grpcStatus = status
+      return answer(refusal.grpcResponse(hop: hop, status), [])
+    }
+    let response = refusal.response(hop: hop)
     answer(response.head, response.body)
   }
 
@@ -292,7 +314,8 @@ final class Exchange {
       edge.counts.active -= 1
     }
     let time = now &- began
-    edge.counts.responses[min(max(status / 100, 0), 5)] &+= 1
+    let meaning = status == 200 ? grpcStatus.map(GRPCStatus.httpStatus) ?? status : status
+    edge.counts.responses[min(max(meaning / 100, 0), 5)] &+= 1
     if status > 0 { edge.counts.latency.add(nanoseconds: time) }
     edge.counts.bytesToServer &+= bytesToServer
     edge.counts.bytesToClient &+= bytesToClient
