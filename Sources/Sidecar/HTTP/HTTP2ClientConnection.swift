@@ -63,8 +63,8 @@ final class HTTP2ClientConnection: ChannelOwner, HTTP2TransportOwner {
   /// Whether another request may go this way.
   var hasRoom: Bool {
     guard !isLeaving, channel != nil else { return false }
-    if isConnecting { return waiting.count < transport.session.peerMaxConcurrentStreams }
-    return streams.count < HTTP2ClientConnection.mostStreams && transport.session.canSubmitRequest
+    let limit = min(endpoint.streamLimit, HTTP2ClientConnection.mostStreams)
+    return isConnecting ? waiting.count < limit : streams.count < limit && transport.session.canSubmitRequest
   }
 
   /// A stream for this exchange; while `isConnecting`, the exchange hears when it can go on.
@@ -118,6 +118,7 @@ final class HTTP2ClientConnection: ChannelOwner, HTTP2TransportOwner {
     case .trailers(let id, let fields): streams[id]?.receive(trailers: fields)
     case .drained(let id): streams[id]?.drained()
     case .closed(let id, let code): closed(id, code)
+    case .settings: endpoint.streamLimit = max(1, transport.session.peerMaxConcurrentStreams)
     case .goAway: leave()
     default: break
     }

@@ -7,7 +7,7 @@ final class HTTP2ClientStream: UpstreamStream {
   private(set) var exchange: Exchange?
   /// 0: not opened.
   private(set) var id: StreamID = 0
-  let isReused: Bool
+  private(set) var isReused: Bool
   /// Content that the exchange does not take yet; its bytes keep the server's window shut.
   private var pending: [UInt8] = []
   private var isPaused = false
@@ -158,7 +158,10 @@ final class HTTP2ClientStream: UpstreamStream {
   /// The stream is no more. What has come whole still goes to the client.
   func closed(_ code: HTTP2ErrorCode) {
     if responseEnded { return }
-    failed("stream-ended-by-\(code)", neverSent: code == .refusedStream)
+    guard code == .refusedStream, !hasHead else { return failed("stream-ended-by-\(code)", neverSent: false) }
+    // The server has done nothing (RFC 9113 section 8.7). What it sent along, new limits or GOAWAY, says where to ask again.
+    isReused = true
+    connection.later { [self] in failed("stream-ended-by-\(code)", neverSent: true) }
   }
 
   func failed(_ reason: String, neverSent: Bool, isConnect: Bool = false) {

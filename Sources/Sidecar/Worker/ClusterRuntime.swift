@@ -12,6 +12,9 @@ final class EndpointRuntime {
   var idle: [HTTP1ClientConnection] = []
   /// Connections of HTTP/2 that take requests, those that are being made among them.
   var multiplexed: [HTTP2ClientConnection] = []
+  /// Streams that a connection may have at a time, as the server said last; before it has, what RFC 9113 section 6.5.2
+  /// recommends at least.
+  var streamLimit = 100
   /// The newest ticket of the server, for the next connection.
   var session: TLSSession?
   /// No configuration names it any more: what comes back is closed.
