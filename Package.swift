@@ -156,7 +156,7 @@ let package = Package(
     tests(
       "MeshControlTests",
       ["MeshControl", "Mesh", "XDS", "TLS", "HTTP2", "EventLoop", "NetTypes", "CLinux", protobuf]),
-    tests("SidecarTests", ["Sidecar", "HTTP1", "TLS", "EventLoop", "NetTypes", "CLinux"]),
+    tests("SidecarTests", ["Sidecar", "HTTP1", "HTTP2", "TLS", "EventLoop", "NetTypes", "CLinux"]),
     tests(
       "SidecarDiscoveryTests",
       [

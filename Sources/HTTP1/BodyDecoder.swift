@@ -170,15 +170,7 @@ public struct BodyDecoder: Sendable {
     } catch {
       throw error == .tooManyFields ? .trailersTooLarge : error
     }
-    try checkTrailer()
+    try trailers.checkTrailers()
     return result.taken
-  }
-
-  /// RFC 9110 section 6.5.1: what frames or routes a message cannot come after it.
-  private func checkTrailer() throws(HTTP1Failure) {
-    switch trailers.entries.last?.known {
-    case .host, .contentLength, .transferEncoding, .connection, .upgrade, .expect: throw .forbiddenTrailer
-    default: break
-    }
   }
 }

@@ -30,6 +30,8 @@ public enum HTTP1Failure: String, Error, Equatable, Sendable, CaseIterable {
   case transferEncodingInOldVersion = "transfer-encoding-in-http-1.0"
   case invalidConnection = "invalid-connection"
   case unsupportedExpectation = "unsupported-expectation"
+  /// A field of HTTP/1.1's framing in a message of HTTP/2 (RFC 9113 section 8.2.2).
+  case connectionSpecificField = "connection-specific-field"
   // Chunks
   case invalidChunkSize = "invalid-chunk-size"
   case chunkSizeOverflow = "chunk-size-overflow"

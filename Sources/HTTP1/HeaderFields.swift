@@ -16,6 +16,8 @@ public struct HeaderFields: Sendable {
     var name: Range<Int32>
     var value: Range<Int32>
     var known: KnownField
+    /// Never put into a compression table (RFC 7541 section 7.1.3).
+    var isSensitive = false
   }
 
   var storage: [UInt8] = []
@@ -36,6 +38,12 @@ public struct HeaderFields: Sendable {
   }
 
   public func known(at index: Int) -> KnownField { entries[index].known }
+
+  /// Makes room for a head of usual size.
+  public mutating func reserve(fields: Int, octets: Int) {
+    entries.reserveCapacity(fields)
+    storage.reserveCapacity(octets)
+  }
 
   /// The name as it was written.
   public func name(at index: Int) -> ArraySlice<UInt8> { slice(entries[index].name) }

@@ -126,7 +126,7 @@ extension RequestParser {
     head.keepsAlive = framing.persists(minorVersion: head.minorVersion)
     head.asksUpgrade =
       framing.upgrades && head.minorVersion == 1 && head.fields.firstIndex(of: .upgrade) != nil
-    try readExpectation()
+    try head.readExpectation()
   }
 
   /// RFC 9112 section 3.2: exactly one, and it is a host.
@@ -168,11 +168,13 @@ extension RequestParser {
     head.targetRange = start..<Int32(head.fields.storage.count)
     head.fields.set("Host", String(authority))
   }
+}
 
-  private mutating func readExpectation() throws(HTTP1Failure) {
-    for index in head.fields.entries.indices where head.fields.entries[index].known == .expect {
-      guard head.fields.equals(head.fields.entries[index].value, "100-continue") else { throw .unsupportedExpectation }
-      head.expectsContinue = head.minorVersion == 1 && head.framing != .none
+extension RequestHead {
+  mutating func readExpectation() throws(HTTP1Failure) {
+    for index in fields.entries.indices where fields.entries[index].known == .expect {
+      guard fields.equals(fields.entries[index].value, "100-continue") else { throw .unsupportedExpectation }
+      expectsContinue = minorVersion == 1 && framing != .none
     }
   }
 }

@@ -31,17 +31,21 @@ struct TokenBucket {
 
 /// Counts what a peer can send cheaply and we answer dearly: cancelled streams (CVE-2023-44487, and by way of errors
 /// CVE-2025-8671), PING and SETTINGS whose answers nobody reads (CVE-2019-9512, -9515), frames that do nothing
-/// (CVE-2019-9513, -9518).
+/// (CVE-2019-9513, -9518), window updates that grant next to nothing (CVE-2019-9511, -9517).
 struct FloodGuard {
   private var resets: TokenBucket
   private var idleFrames: TokenBucket
   private let maxUnanswered: Int
   private var unanswered = 0
+  private let windowUpdateBurst: Int
+  private var windowUpdates = 0
+  private static let updatesPerFrame = 10
 
   init(_ settings: HTTP2Settings) {
     resets = TokenBucket(burst: settings.resetBurst, perSecond: settings.resetsPerSecond)
     idleFrames = TokenBucket(burst: settings.idleFrameBurst, perSecond: settings.idleFramesPerSecond)
     maxUnanswered = settings.maxUnansweredControl
+    windowUpdateBurst = settings.windowUpdateBurst
   }
 
   /// A stream was cancelled by the peer or for an error of its. Returns a reason to end the connection, or nil.
@@ -58,6 +62,14 @@ struct FloodGuard {
   mutating func mustAnswer() -> String? {
     unanswered += 1
     return unanswered > maxUnanswered ? "too many unanswered PING and SETTINGS" : nil
+  }
+
+  /// A WINDOW_UPDATE arrived.
+  /// - Parameter sentFrames: HEADERS and DATA that we have sent on the connection so far; each may be answered by a few.
+  mutating func windowUpdate(sentFrames: Int) -> String? {
+    windowUpdates += 1
+    let allowed = windowUpdateBurst + Self.updatesPerFrame * sentFrames
+    return windowUpdates > allowed ? "too many window updates" : nil
   }
 
   mutating func answered() { unanswered = max(0, unanswered - 1) }

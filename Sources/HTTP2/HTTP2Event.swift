@@ -1,14 +1,14 @@
 /// What happened on a connection.
 public enum HTTP2Event {
   /// A request (to a server) or the final response (to a client).
-  case head(StreamID, [HeaderField], endStream: Bool)
+  case head(StreamID, FieldList, endStream: Bool)
   /// An interim response, status 1xx.
-  case informational(StreamID, [HeaderField])
+  case informational(StreamID, FieldList)
   /// A piece of the body, valid during the call only. Its bytes count against the window until `consumed` says so. The
   /// end of the stream may come as an empty piece.
   case data(StreamID, UnsafeRawBufferPointer, endStream: Bool)
   /// Fields after the body; nothing follows from the peer on this stream.
-  case trailers(StreamID, [HeaderField])
+  case trailers(StreamID, FieldList)
   /// What waits to be sent on the stream fell to `sendLowWater`.
   case drained(StreamID)
   /// The peer cancelled the stream; `closed` follows.

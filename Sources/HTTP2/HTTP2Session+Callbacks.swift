@@ -83,7 +83,9 @@ extension HTTP2Session {
       if has(head.flags, NGHTTP2_FLAG_ACK) { return check(flood.idleFrame(now: now)) }
       if let reason = flood.mustAnswer() { return check(reason) }
       return isType(head.type, NGHTTP2_SETTINGS) ? check(flood.idleFrame(now: now)) : Self.go
-    case NGHTTP2_HEADERS, NGHTTP2_CONTINUATION, NGHTTP2_WINDOW_UPDATE, NGHTTP2_PUSH_PROMISE, NGHTTP2_GOAWAY:
+    case NGHTTP2_WINDOW_UPDATE:
+      return check(flood.windowUpdate(sentFrames: sentFrames))
+    case NGHTTP2_HEADERS, NGHTTP2_CONTINUATION, NGHTTP2_PUSH_PROMISE, NGHTTP2_GOAWAY:
       return Self.go
     default:
       return check(flood.idleFrame(now: now))
@@ -98,7 +100,8 @@ extension HTTP2Session {
       stream = HTTP2Stream(isAnnounced: false)
       streams[id] = stream
     }
-    stream.fields.removeAll()
+    stream.fields = FieldList()
+    stream.fields.reserve(fields: 12, octets: 384)
     stream.fieldBytes = 0
   }
 
@@ -110,8 +113,7 @@ extension HTTP2Session {
     // Too much is counted and not kept; the answer comes when the head is complete.
     guard stream.fieldBytes <= settings.maxHeaderListBytes else { return }
     let isSensitive = UInt32(flags) & NGHTTP2_NV_FLAG_NO_INDEX.rawValue != 0
-    stream.fields.append(
-      HeaderField(String(decoding: name, as: UTF8.self), bytes: Array(value), isSensitive: isSensitive))
+    stream.fields.append(name: name, value: value, isSensitive: isSensitive)
   }
 
   fileprivate func dataArrives(_ id: StreamID, _ bytes: UnsafeRawBufferPointer) {
@@ -157,12 +159,12 @@ extension HTTP2Session {
   private func headersArrive(_ id: StreamID, endStream: Bool) {
     guard let stream = streams[id], !stream.isReset else { return }
     let fields = stream.fields
-    stream.fields = []
+    stream.fields = FieldList()
     if stream.fieldBytes > settings.maxHeaderListBytes {
       refuseHead(id, stream)
-    } else if fields.first?.name == ":status", let status = fields.first?.value {
+    } else if let status = fields.status {
       // 1xx; after it the final head comes as one more HEADERS frame.
-      let isInterim = status.first == UInt8(ascii: "1")
+      let isInterim = status / 100 == 1
       onEvent?(isInterim ? .informational(id, fields) : .head(id, fields, endStream: endStream))
     } else if stream.isAnnounced {
       onEvent?(.trailers(id, fields))
@@ -179,7 +181,7 @@ extension HTTP2Session {
     do throws(HTTP2SubmitError) {
       try submitResponse(id, [HeaderField(":status", "431")], endStream: true)
       stream.isReset = true
-      stream.isResetAfterHead = true
+      stream.isResetAfterEnd = true
     } catch {
       reset(id, .enhanceYourCalm)
     }
@@ -198,18 +200,27 @@ extension HTTP2Session {
       if code != .refusedStream, streams[frame.hd.stream_id]?.isReset != true {
         return check(flood.reset(now: now))  // nghttp2 cancelled it, for an error of the peer's
       }
+    case NGHTTP2_DATA:
+      sentFrames &+= 1
+      endLeaves(frame.hd)
     case NGHTTP2_HEADERS:
-      // nghttp2 would drop a response whose stream is already being cancelled.
-      let id = frame.hd.stream_id
-      if streams[id]?.isResetAfterHead == true, nghttp2_session_get_stream_remote_close(session, id) == 0 {
-        nghttp2_submit_rst_stream(
-          session, UInt8(NGHTTP2_FLAG_NONE.rawValue), id, HTTP2ErrorCode.noError.rawValue)
-      }
+      sentFrames &+= 1
+      endLeaves(frame.hd)
     case NGHTTP2_GOAWAY:
       goAwayLeaves(frame.goaway)
     default: break
     }
     return Self.go
+  }
+
+  /// nghttp2 would drop a response whose stream is already being cancelled.
+  private func endLeaves(_ head: nghttp2_frame_hd) {
+    guard has(head.flags, NGHTTP2_FLAG_END_STREAM), let stream = streams[head.stream_id], stream.isResetAfterEnd,
+      nghttp2_session_get_stream_remote_close(session, head.stream_id) == 0
+    else { return }
+    stream.isReset = true
+    nghttp2_submit_rst_stream(
+      session, UInt8(NGHTTP2_FLAG_NONE.rawValue), head.stream_id, HTTP2ErrorCode.noError.rawValue)
   }
 
   private func goAwayLeaves(_ frame: nghttp2_goaway) {
@@ -236,7 +247,7 @@ extension HTTP2Session {
     if let trailers = stream.trailers {
       flags.pointee |= NGHTTP2_DATA_FLAG_NO_END_STREAM.rawValue
       stream.trailers = nil
-      let result = FieldBlock(trailers).withFields { nghttp2_submit_trailer(session, id, $0, $1) }
+      let result = trailers.withFields { nghttp2_submit_trailer(session, id, $0, $1) }
       if result != 0 { return Int(NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE.rawValue) }
     }
     return count

@@ -6,13 +6,13 @@ import CNGHTTP2
 extension HTTP2Session {
   /// Opens a stream with a request.
   /// - Parameter fields: pseudo-header fields first; names in lower case.
-  public func submitRequest(_ fields: [HeaderField], endStream: Bool) throws(HTTP2SubmitError) -> StreamID {
+  public func submitRequest(_ fields: FieldList, endStream: Bool) throws(HTTP2SubmitError) -> StreamID {
     if isDead || isFinished { throw .finished }
     if role != .client { throw .wrongState }
     if isGoingAway || nghttp2_session_check_request_allowed(session) == 0 { throw .goingAway }
     if openRequests >= peerMaxConcurrentStreams { throw .streamsExhausted }
     try check(fields)
-    let id = FieldBlock(fields).withFields { fields, count in
+    let id = fields.withFields { fields, count in
       withProvider(endStream) { nghttp2_submit_request(session, nil, fields, count, $0, nil) }
     }
     if id == NGHTTP2_ERR_STREAM_ID_NOT_AVAILABLE.rawValue { throw .identifiersExhausted }
@@ -37,22 +37,22 @@ extension HTTP2Session {
   }
 
   /// Sends an interim response (1xx).
-  public func submitInformational(_ id: StreamID, _ fields: [HeaderField]) throws(HTTP2SubmitError) {
+  public func submitInformational(_ id: StreamID, _ fields: FieldList) throws(HTTP2SubmitError) {
     guard let stream = streams[id] else { throw .unknownStream }
     guard stream.sending == .idle, !stream.isReset else { throw .wrongState }
     try check(fields)
     let flags = UInt8(NGHTTP2_FLAG_NONE.rawValue)
     try succeed(
-      FieldBlock(fields).withFields { nghttp2_submit_headers(session, flags, id, nil, $0, $1, nil) })
+      fields.withFields { nghttp2_submit_headers(session, flags, id, nil, $0, $1, nil) })
   }
 
   /// Answers a request. Alone, with `endStream`, it is what gRPC calls trailers-only.
-  public func submitResponse(_ id: StreamID, _ fields: [HeaderField], endStream: Bool) throws(HTTP2SubmitError) {
+  public func submitResponse(_ id: StreamID, _ fields: FieldList, endStream: Bool) throws(HTTP2SubmitError) {
     guard let stream = streams[id] else { throw .unknownStream }
     guard stream.sending == .idle, !stream.isReset else { throw .wrongState }
     try check(fields)
     try succeed(
-      FieldBlock(fields).withFields { fields, count in
+      fields.withFields { fields, count in
         withProvider(endStream) { nghttp2_submit_response(session, id, fields, count, $0) }
       })
     stream.sending = endStream ? .ended : .open
@@ -85,7 +85,7 @@ extension HTTP2Session {
   }
 
   /// Ends the stream with fields after what is queued.
-  public func submitTrailers(_ id: StreamID, _ fields: [HeaderField]) throws(HTTP2SubmitError) {
+  public func submitTrailers(_ id: StreamID, _ fields: FieldList) throws(HTTP2SubmitError) {
     guard let stream = streams[id] else { throw .unknownStream }
     guard stream.sending == .open, !stream.isReset else { throw .wrongState }
     try check(fields)
@@ -123,11 +123,35 @@ extension HTTP2Session {
   }
 
   /// nghttp2 checks what it receives, not what it sends.
-  private func check(_ fields: [HeaderField]) throws(HTTP2SubmitError) {
-    if let wrong = fields.first(where: { !FieldBlock.isValid($0) }) { throw .invalidField(wrong.name) }
+  private func check(_ fields: FieldList) throws(HTTP2SubmitError) {
+    if let wrong = fields.firstInvalid { throw .invalidField(fields[wrong].name) }
     let limit = nghttp2_session_get_remote_settings(session, NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE)
-    let length = fields.reduce(0) { $0 + $1.listBytes }
-    if length > min(Int(limit), Self.longestHead) { throw .headTooLarge }
+    if fields.listBytes > min(Int(limit), Self.longestHead) { throw .headTooLarge }
+  }
+}
+
+// MARK: - Messages for people
+
+extension HTTP2Session {
+  /// Opens a stream with a request.
+  /// - Parameter fields: pseudo-header fields first; names in lower case.
+  public func submitRequest(_ fields: [HeaderField], endStream: Bool) throws(HTTP2SubmitError) -> StreamID {
+    try submitRequest(FieldList(fields), endStream: endStream)
+  }
+
+  /// Sends an interim response (1xx).
+  public func submitInformational(_ id: StreamID, _ fields: [HeaderField]) throws(HTTP2SubmitError) {
+    try submitInformational(id, FieldList(fields))
+  }
+
+  /// Answers a request.
+  public func submitResponse(_ id: StreamID, _ fields: [HeaderField], endStream: Bool) throws(HTTP2SubmitError) {
+    try submitResponse(id, FieldList(fields), endStream: endStream)
+  }
+
+  /// Ends the stream with fields after what is queued.
+  public func submitTrailers(_ id: StreamID, _ fields: [HeaderField]) throws(HTTP2SubmitError) {
+    try submitTrailers(id, FieldList(fields))
   }
 }
 
@@ -140,6 +164,10 @@ extension HTTP2Session {
     stream.isReset = true
     nghttp2_submit_rst_stream(session, UInt8(NGHTTP2_FLAG_NONE.rawValue), id, code.rawValue)
   }
+
+  /// Server: what the client still sends on a stream is not wanted once the response has left whole (RFC 9113
+  /// section 8.1); the stream is cancelled then with NO_ERROR. Call it before the last piece can have been pulled.
+  public func resetAfterEnd(_ id: StreamID) { streams[id]?.isResetAfterEnd = true }
 
   /// So many bytes of the stream's data have gone where they belong: the peer may send as many more. When a stream
   /// closes, the connection's share of what was not consumed is given back by itself.

@@ -36,6 +36,8 @@ public final class HTTP2Session {
   var hasPeerSettings = false
   /// Why the callback that is running ends the connection.
   var violation: String?
+  /// HEADERS and DATA that have left: what the peer has to grant windows for.
+  var sentFrames = 0
   /// nghttp2's words about the last thing that the peer did wrong.
   var complaint = ""
 

@@ -21,6 +21,8 @@ public struct HTTP2Settings: Sendable {
   public var idleFrameBurst = 1000
   /// The same, per second in the long run.
   public var idleFramesPerSecond = 100
+  /// WINDOW_UPDATE frames that the peer may send beyond ten for each HEADERS or DATA frame of ours.
+  public var windowUpdateBurst = 1000
 
   public init() {}
 }

@@ -13,7 +13,7 @@ final class HTTP2Stream {
   var sending = Sending.idle
   var queue = ByteQueue()
   /// Fields that end the stream after what is queued.
-  var trailers: [HeaderField]?
+  var trailers: FieldList?
   /// nghttp2 has been told that there is nothing to send, and must be told when there is.
   var isDeferred = false
   /// The queue was above the low-water mark since the last `drained`.
@@ -22,13 +22,13 @@ final class HTTP2Stream {
   var unconsumed = 0
   /// We have cancelled it: nothing is delivered any more but its end.
   var isReset = false
-  /// It is to be cancelled as soon as the response that says why has left.
-  var isResetAfterHead = false
+  /// It is to be cancelled as soon as all that we send on it has left.
+  var isResetAfterEnd = false
   /// The user knows it, so its end is an event.
   var isAnnounced: Bool
 
   /// Fields of the head or the trailers that is arriving.
-  var fields: [HeaderField] = []
+  var fields = FieldList()
   var fieldBytes = 0
 
   init(isAnnounced: Bool) { self.isAnnounced = isAnnounced }

@@ -88,7 +88,7 @@ final class XDSConnection {
     }
   }
 
-  private func open(_ id: StreamID, _ fields: [HeaderField], _ endStream: Bool) {
+  private func open(_ id: StreamID, _ fields: FieldList, _ endStream: Bool) {
     func value(_ name: String) -> String? { fields.first { $0.name == name }?.text }
     guard value(":method") == "POST", value("content-type")?.hasPrefix("application/grpc") == true else {
       // What is no gRPC gets an HTTP status (PROTOCOL-HTTP2, "Requests").

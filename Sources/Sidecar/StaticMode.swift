@@ -20,7 +20,7 @@ struct StaticMode: Equatable {
   var accessLog = false
 
   static let usage = """
-    usage: netloom-sidecar --listen IP:PORT --upstream IP:PORT [--upstream IP:PORT ...] [--tcp | --http]
+    usage: netloom-sidecar --listen IP:PORT --upstream IP:PORT [--upstream IP:PORT ...] [--tcp | --http | --http2]
              [--in-tls | --out-tls] [--ca FILE --cert FILE --key FILE] [--workers N] [--admin IP:PORT]
              [--mark N] [--pod NAME] [--access-log]
     """
@@ -35,6 +35,7 @@ struct StaticMode: Equatable {
       switch option {
       case "--tcp": applicationProtocol = .tcp
       case "--http": applicationProtocol = .http
+      case "--http2": applicationProtocol = .http2
       case "--in-tls": security = .inbound
       case "--out-tls": security = .outbound
       case "--access-log": accessLog = true
@@ -95,6 +96,7 @@ struct StaticMode: Equatable {
     var cluster = Cluster("static", upstream.map { Endpoint($0) })
     cluster.circuitBreaker = CircuitBreaker(connections: 65536, pending: 65536, requests: 65536)
     if security == .outbound { cluster.tls = UpstreamTLS() }
+    cluster.usesHTTP2 = applicationProtocol == .http2
     configuration.clusters = [cluster]
     configuration.services = [
       Service("static", applicationProtocol, routes: [RouteRule(backends: [WeightedBackend("static")])])

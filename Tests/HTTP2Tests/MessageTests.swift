@@ -84,7 +84,7 @@ import Testing
     let pair = Pair()
     try pair.settle()
     let odd = HeaderField("x", bytes: [0x61, 0xE9, 0xFF])
-    var heads: [[HeaderField]] = []
+    var heads: [FieldList] = []
     pair.server.onEvent = { if case .head(_, let fields, _) = $0 { heads.append(fields) } }
     _ = try pair.client.submitRequest(getRequest + [odd], endStream: true)
     try pair.exchange()
@@ -94,7 +94,7 @@ import Testing
   @Test func aSensitiveFieldArrivesMarked() throws {
     let pair = Pair()
     try pair.settle()
-    var heads: [[HeaderField]] = []
+    var heads: [FieldList] = []
     pair.server.onEvent = { if case .head(_, let fields, _) = $0 { heads.append(fields) } }
     _ = try pair.client.submitRequest(getRequest + [HeaderField("k", "v", isSensitive: true)], endStream: true)
     try pair.exchange()

@@ -174,7 +174,7 @@ final class FakeClient {
     }
   }
 
-  private func finish(_ fields: [HeaderField]) {
+  private func finish(_ fields: FieldList) {
     func value(_ name: String) -> String { fields.first { $0.name == name }?.text ?? "" }
     end("\(value("grpc-status")) \(value("grpc-message"))")
   }

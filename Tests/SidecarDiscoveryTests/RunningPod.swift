@@ -92,6 +92,13 @@ final class RunningPod: Sendable {
 }
 
 extension RunningPod {
+  /// Of the sidecar to others.
+  var connectionsOpened: UInt64 {
+    sidecar.onEveryWorker { $0.edgeSnapshot }.reduce(0) { sum, edges in
+      edges.values.reduce(sum) { $0 + $1.connectionsOpened }
+    }
+  }
+
   /// PEM, in force.
   var certificateChain: [UInt8] { sidecar.configuration.certificates?.chain ?? [] }
 }

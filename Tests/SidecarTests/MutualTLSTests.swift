@@ -6,7 +6,7 @@ import Testing
 @testable import Sidecar
 
 /// Two sidecars of one mesh in front of a server: the client's in front of the test, the server's in front of the origin.
-private struct Mesh {
+struct Mesh {
   let authority: CertificateAuthority
   let now = Int64(Date().timeIntervalSince1970)
 
@@ -45,6 +45,7 @@ private struct Mesh {
   ) throws -> Running {
     var cluster = Setup.cluster("web", server)
     cluster.tls = UpstreamTLS(identities: identities)
+    cluster.usesHTTP2 = applicationProtocol == .http2 || applicationProtocol == .grpc
     var setup = Setup(applicationProtocol, [cluster])
     setup.configuration.certificates = try certificates ?? self.certificates(account)
     return try setup.start()

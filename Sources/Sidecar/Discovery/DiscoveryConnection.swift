@@ -94,7 +94,7 @@ final class DiscoveryConnection {
     }
   }
 
-  private func head(_ fields: [HeaderField], _ endStream: Bool) {
+  private func head(_ fields: FieldList, _ endStream: Bool) {
     if endStream { return finish(fields) }
     let status = fields.first { $0.name == ":status" }?.text ?? ""
     if status != "200" { end("HTTP status \(status.prefix(20))") }
@@ -111,7 +111,7 @@ final class DiscoveryConnection {
     }
   }
 
-  private func finish(_ fields: [HeaderField]) {
+  private func finish(_ fields: FieldList) {
     func value(_ name: String) -> String? { fields.first { $0.name == name }?.text }
     let message = value("grpc-message").map { ": \($0.prefix(500))" } ?? ""
     end("gRPC status \((value("grpc-status") ?? "is missing").prefix(20))\(message)")

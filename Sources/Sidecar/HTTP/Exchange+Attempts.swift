@@ -24,11 +24,7 @@ extension Exchange {
   }
 
   private func acquire(_ cluster: ClusterRuntime, _ endpoint: EndpointRuntime) {
-    if let connection = endpoint.idle.popLast() {
-      endpoint.active += 1
-      connection.take(self)
-      return connected(connection)
-    }
+    if useKept(cluster, endpoint) { return }
     if cluster.counts.connections >= cluster.limits.connections, !cluster.closeOneIdle() {
       guard cluster.counts.waiting.count < cluster.limits.pending else {
         return refuse(Refusal(503, "overflow limit=pending cluster=\(cluster.configuration.name)"))
@@ -44,11 +40,37 @@ extension Exchange {
     attemptBegan = now
     endpoint.active += 1
     do {
-      upstream = try HTTP1ClientConnection(worker, cluster, endpoint, edge, for: self)
+      upstream =
+        cluster.configuration.usesHTTP2
+        ? try HTTP2ClientConnection(worker, cluster, endpoint, edge).stream(for: self)
+        : try HTTP1ClientConnection(worker, cluster, endpoint, edge, for: self)
     } catch {
       endpoint.active -= 1
       upstreamFailed("connect: \(error)", neverSent: true, isConnect: true)
     }
+  }
+
+  /// Takes a connection that is there already.
+  /// - Returns: whether there was one.
+  private func useKept(_ cluster: ClusterRuntime, _ endpoint: EndpointRuntime) -> Bool {
+    if cluster.configuration.usesHTTP2 {
+      guard let connection = endpoint.multiplexed.first(where: \.hasRoom) else { return false }
+      endpoint.active += 1
+      let stream = connection.stream(for: self)
+      guard connection.isConnecting else {
+        connected(stream)
+        return true
+      }
+      phase = .connecting
+      attemptBegan = now
+      upstream = stream
+      return true
+    }
+    guard let connection = endpoint.idle.popLast() else { return false }
+    endpoint.active += 1
+    connection.take(self)
+    connected(connection)
+    return true
   }
 
   /// What decides the endpoint where the cluster has a hash ring.
@@ -102,7 +124,7 @@ extension Exchange {
     detachUpstream()
     // The application may listen on the pod's own address alone: that is no retry.
     if isConnect, service.direction == .inbound, attempts < cluster?.endpoints.count ?? 0 { return attempt() }
-    let repeatable = neverSent ? (bytesToServer == 0 || keepsReplay) : mayRepeat
+    let repeatable = neverSent ? canRepeat : mayRepeat
     if repeatable {
       if wasReused, !usedFreeRetry {
         usedFreeRetry = true
@@ -121,7 +143,10 @@ extension Exchange {
   }
 
   /// Whether the request may be sent again though it may have arrived.
-  var mayRepeat: Bool { method.isIdempotent && (bytesToServer == 0 || keepsReplay) && !head.asksUpgrade }
+  var mayRepeat: Bool { method.isIdempotent && canRepeat && !head.asksUpgrade }
+
+  /// Whether its content is still here.
+  var canRepeat: Bool { bytesToServer == 0 || keepsReplay }
 
   /// Takes a retry from the policy and the budget.
   func beginRetry(_ policy: RetryPolicy) -> Bool {
@@ -163,9 +188,14 @@ extension ClusterRuntime {
   /// Makes room for a connection to an endpoint that has none idle.
   func closeOneIdle() -> Bool {
     for endpoint in endpoints {
-      guard let connection = endpoint.idle.popLast() else { continue }
-      connection.close()
-      return true
+      if let connection = endpoint.idle.popLast() {
+        connection.close()
+        return true
+      }
+      if let connection = endpoint.multiplexed.first(where: \.isUnused) {
+        connection.close()
+        return true
+      }
     }
     return false
   }

@@ -13,25 +13,13 @@ extension Exchange {
 
   /// Once, at the end.
   func countOutcome(_ nanoseconds: UInt64) {
-    edge.counts.responses[min(max(status / 100, 0), 5)] &+= 1
+    // A call's outcome is its own status, not that of the response that carries it.
+    let meaning = status == 200 ? grpcStatus.map(GRPCStatus.httpStatus) ?? status : status
+    edge.counts.responses[min(max(meaning / 100, 0), 5)] &+= 1
     // A client that went away before there was an answer says nothing about the server.
     guard status > 0 || failed else { return }
     edge.counts.requests += 1
-    if failed || status >= 500 { edge.counts.failures += 1 }
+    if failed || meaning >= 500 { edge.counts.failures += 1 }
     if status > 0 { edge.counts.latency.add(nanoseconds: nanoseconds) }
   }
-
-  /// gRPC's status stands in the trailers, or in the head of a response without content.
-  func noteGRPCStatus(_ fields: HeaderFields) {
-    guard service.applicationProtocol == .grpc, let text = fields.first("grpc-status"), let code = Int(text) else {
-      return
-    }
-    if GRPCStatus.failing.contains(code) { failed = true }
-  }
-}
-
-/// Codes of gRPC that are the server's fault and not the caller's (grpc.io, status codes).
-private enum GRPCStatus {
-  /// UNKNOWN, DEADLINE_EXCEEDED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE, DATA_LOSS
-  static let failing: Set<Int> = [2, 4, 12, 13, 14, 15]
 }

@@ -47,6 +47,9 @@ final class Exchange {
   var replay: [UInt8] = []
   var keepsReplay: Bool
   var isTunnel = false
+  let isGRPC: Bool
+  /// How a gRPC call ended.
+  var grpcStatus: Int?
   var requestTimer: LoopTimer?
   var attemptTimer: LoopTimer?
   /// Called once when everything is over.
@@ -63,7 +66,9 @@ final class Exchange {
     method = head.method
     began = worker.loop.now
     requestEnded = head.framing == .none
-    keepsReplay = head.framing != .none && head.method.isIdempotent
+    isGRPC = GRPCStatus.isCall(head)
+    // A call may be sent again where its server has done nothing for it, or where its route says so.
+    keepsReplay = head.framing != .none && (head.method.isIdempotent || isGRPC)
     edge = worker.edge(service, source: downstream?.peerIdentity)
   }
 
@@ -175,7 +180,7 @@ final class Exchange {
   func requestAborted() {
     guard phase != .over else { return }
     upstream?.cancel()
-    upstream = nil
+    detachUpstream()
     finish()
   }
 
@@ -197,17 +202,26 @@ final class Exchange {
   func responseHead(_ response: ResponseHead) {
     guard phase == .sent else { return }
     attemptTimer?.cancel()
-    noteOutcome(OutlierDetector.Outcome(status: response.status))
+    // A call that fails before its first message says so in its head.
+    if isGRPC { grpcStatus = GRPCStatus.read(response.fields) }
+    let meaning = grpcStatus.map(GRPCStatus.httpStatus) ?? response.status
+    noteOutcome(OutlierDetector.Outcome(status: meaning))
     endpoint?.note(latency: now &- attemptBegan)
-    if let policy = route?.rule.retry, policy.codes.contains(response.status), mayRepeat, beginRetry(policy) {
+    if let policy = route?.rule.retry, policy.codes.contains(meaning), isGRPC ? canRepeat : mayRepeat,
+      beginRetry(policy)
+    {
+      grpcStatus = nil
       upstream?.cancel()
       detachUpstream()
       return retryLater(policy)
     }
     phase = .responding
+    if mirrorTargets.isEmpty {
+      keepsReplay = false
+      replay = []
+    }
     status = response.status
     if status == 101 { isTunnel = true }
-    noteGRPCStatus(response.fields)
     let changes = [route?.rule.responseHeaders, backend?.responseHeaders].compactMap { $0 }.filter { !$0.isEmpty }
     guard !changes.isEmpty else {
       downstream?.sendHead(response)
@@ -232,8 +246,8 @@ final class Exchange {
 
   func responseEnd(_ trailers: HeaderFields?) {
     guard phase == .responding else { return }
-    if let trailers { noteGRPCStatus(trailers) }
     detachUpstream()
+    if isGRPC, let trailers { grpcStatus = GRPCStatus.read(trailers) ?? grpcStatus }
     let downstream = self.downstream
     finish()
     downstream?.sendEnd(trailers)
@@ -268,7 +282,13 @@ final class Exchange {
     status = refusal.status
     refusedBecause = refusal.word
     edge.counts.refusals[refusal.word, default: 0] += 1
-    let response = refusal.response(hop: "\(worker.configuration.pod)/\(service.direction.rawValue)")
+    let hop = "\(worker.configuration.pod)/\(service.direction.rawValue)"
+    if isGRPC {
+      let status = GRPCStatus.of(refusal.status)
+      grpcStatus = status
+      return answer(refusal.grpcResponse(hop: hop, status), [])
+    }
+    let response = refusal.response(hop: hop)
     answer(response.head, response.body)
   }
 

@@ -244,9 +244,11 @@ final class HTTP1ServerConnection: ChannelOwner, Drainable, DownstreamStream {
     channel.append { head.write(to: &$0) }
   }
 
-  func sendHead(_ head: ResponseHead) {
+  func sendHead(_ response: ResponseHead) {
     headSent = true
-    if head.status == 101 { return switchProtocols(head) }
+    if response.status == 101 { return switchProtocols(response) }
+    var head = response
+    head.stateEmptyContent(answering: method)
     switch head.framing {
     case .chunked, .untilClose:
       sendsChunks = minorVersion == 1

@@ -25,6 +25,7 @@ final class AccessLog {
     line +=
       ",\"method\":\(AccessLog.quote(exchange.head.methodName)),\"target\":\(AccessLog.quote(exchange.head.target))"
     line += ",\"status\":\(exchange.status),\"attempts\":\(exchange.attempts)"
+    if let status = exchange.grpcStatus { line += ",\"grpcStatus\":\(status)" }
     line += ",\"microseconds\":\(nanoseconds / 1000)"
     line += ",\"bytesIn\":\(exchange.bytesToServer),\"bytesOut\":\(exchange.bytesToClient)"
     if let trace = exchange.head.fields.first("traceparent") { line += ",\"traceparent\":\(AccessLog.quote(trace))" }

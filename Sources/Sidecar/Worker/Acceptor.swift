@@ -165,10 +165,76 @@ enum ClientConnection {
       let channel = try Channel(worker.loop, worker.flushQueue, socket, isConnecting: false, tls: makeTLS)
       switch arrival.service.applicationProtocol {
       case .tcp: TCPRelay(worker, channel, arrival).start()
-      case .http, .http2, .grpc: HTTP1ServerConnection(worker, channel, arrival).start()
+      case _ where tls: Negotiation(worker, channel, arrival).start()
+      case .http: HTTP1ServerConnection(worker, channel, arrival).start()
+      case .http2, .grpc: HTTP2ServerConnection(worker, channel, arrival).start()
       }
     } catch {
       worker.report("client: \(error)")
     }
+  }
+}
+
+/// Waits for the end of a handshake, which decides the version of HTTP (ALPN, RFC 7301); where nothing was agreed on, the
+/// port's declaration does.
+final class Negotiation: ChannelOwner, Drainable {
+  private let worker: Worker
+  private let channel: Channel
+  private let arrival: Arrival
+  private var timer: LoopTimer?
+
+  init(_ worker: Worker, _ channel: Channel, _ arrival: Arrival) {
+    self.worker = worker
+    self.channel = channel
+    self.arrival = arrival
+  }
+
+  func start() {
+    channel.owner = self
+    worker.add(self)
+    timer = worker.loop.after(EventLoop.milliseconds(worker.configuration.limits.head)) { [weak self] in
+      self?.closeNow()
+    }
+  }
+
+  func channelReady(_ channel: Channel) {
+    timer?.cancel()
+    let isHTTP2: Bool =
+      switch channel.tls?.negotiatedProtocol {
+      case MeshProtocol.http2.rawValue: true
+      case nil: arrival.service.applicationProtocol != .http
+      default: false
+      }
+    // The next one takes its place before this one leaves: a worker without clients has drained.
+    if isHTTP2 {
+      let next = HTTP2ServerConnection(worker, channel, arrival)
+      next.start()
+      next.channelReady(channel)
+    } else {
+      let next = HTTP1ServerConnection(worker, channel, arrival)
+      next.start()
+      next.channelReady(channel)
+    }
+    worker.remove(self)
+  }
+
+  func channelReceived(_ channel: Channel, _ bytes: UnsafeRawBufferPointer) {}
+  func channelDrained(_ channel: Channel) {}
+  func channelEnded(_ channel: Channel) { closeNow() }
+
+  func channelFailed(_ channel: Channel, _ failure: ChannelFailure) {
+    if case .tls = failure {
+      let edge = worker.edge(arrival.service.direction, arrival.service.name, "")
+      edge.counts.refusals["tls-handshake", default: 0] += 1
+    }
+    closeNow()
+  }
+
+  func drain() {}
+
+  func closeNow() {
+    timer?.cancel()
+    channel.close()
+    worker.remove(self)
   }
 }

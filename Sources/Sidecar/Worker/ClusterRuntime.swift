@@ -10,6 +10,11 @@ final class EndpointRuntime {
   private(set) var latency: Double = 0
   var record = OutlierDetector.Record()
   var idle: [HTTP1ClientConnection] = []
+  /// Connections of HTTP/2 that take requests, those that are being made among them.
+  var multiplexed: [HTTP2ClientConnection] = []
+  /// Streams that a connection may have at a time, as the server said last; before it has, what RFC 9113 section 6.5.2
+  /// recommends at least.
+  var streamLimit = 100
   /// The newest ticket of the server, for the next connection.
   var session: TLSSession?
   /// No configuration names it any more: what comes back is closed.
@@ -27,12 +32,14 @@ final class EndpointRuntime {
     let connections = idle
     idle = []
     for connection in connections { connection.close() }
+    for connection in multiplexed where connection.isUnused { connection.close() }
   }
 
   func retire() {
     isRetired = true
     session = nil
     closeIdle()
+    for connection in multiplexed { connection.leave() }
   }
 }
 

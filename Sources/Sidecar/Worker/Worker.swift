@@ -9,6 +9,12 @@ import NetTypes
 import Synchronization
 import TLS
 
+/// What tells the clusters of a pod's own ports apart.
+private struct LocalClusterName: Hashable {
+  let addresses: [SocketAddress]
+  let usesHTTP2: Bool
+}
+
 /// Work for a worker from any thread.
 final class WorkerMailbox: Sendable {
   private let work = Mutex<[@Sendable (Worker) -> Void]>([])
@@ -43,7 +49,7 @@ final class Worker {
   var random: FastRandom
   private(set) var runtime: RuntimeConfiguration
   private(set) var clusters: [String: ClusterRuntime] = [:]
-  private var localClusters: [[SocketAddress]: ClusterRuntime] = [:]
+  private var localClusters: [LocalClusterName: ClusterRuntime] = [:]
   /// Grows with each configuration.
   private(set) var generation: UInt64 = 0
   private(set) var services: [String: ServiceRuntime] = [:]
@@ -146,7 +152,11 @@ extension Worker {
     let name = runtime.port.service.isEmpty ? "port-\(port)" : runtime.port.service
     return ServiceRuntime(
       name: name, direction: .inbound, runtime.port.applicationProtocol,
-      routes: [RouteRuntime(to: localCluster(target, runtime.port.fallsBackToDestination ? destination : nil))],
+      routes: [
+        RouteRuntime(
+          to: localCluster(
+            target, runtime.port.fallsBackToDestination ? destination : nil, runtime.port.applicationProtocol))
+      ],
       inbound: runtime, destination: destination, generation: generation)
   }
 
@@ -167,15 +177,20 @@ extension Worker {
   }
 
   /// The application's own port. There are as many as a pod has addresses and ports.
-  private func localCluster(_ target: SocketAddress, _ destination: SocketAddress?) -> ClusterRuntime {
+  private func localCluster(
+    _ target: SocketAddress, _ destination: SocketAddress?, _ applicationProtocol: ApplicationProtocol
+  ) -> ClusterRuntime {
     let fallback = destination.map { SocketAddress($0.address, target.port) }
     let addresses = [target] + [fallback].compactMap { $0 == target ? nil : $0 }
-    if let cluster = localClusters[addresses] { return cluster }
+    let usesHTTP2 = applicationProtocol == .http2 || applicationProtocol == .grpc
+    let name = LocalClusterName(addresses: addresses, usesHTTP2: usesHTTP2)
+    if let cluster = localClusters[name] { return cluster }
     let endpoints = addresses.enumerated().map { Endpoint($1, priority: $0) }
     var configuration = Cluster("local", endpoints)
     configuration.circuitBreaker = CircuitBreaker(connections: 16384, pending: 16384, requests: 65536)
+    configuration.usesHTTP2 = usesHTTP2
     let cluster = ClusterRuntime(configuration, contexts: nil, workers: workers, keeping: nil)
-    if localClusters.count < 1024 { localClusters[addresses] = cluster }
+    if localClusters.count < 1024 { localClusters[name] = cluster }
     return cluster
   }
 }
