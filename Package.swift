@@ -91,6 +91,7 @@ let package = Package(
     module("BGPCore", ["NetTypes", "BGPWire"], settings: hot),
     module("FIB", ["NetTypes", "Netlink", "CLinux"], settings: hot),
     module("PathProof", ["NetTypes", "Capture"]),
+    module("Images", ["NetTypes", "EventLoop", "CLinux"]),
     module("Intent", ["NetTypes", "Topology", "Mesh", "ControlProtocol", protobuf]),
     module("NorthboundClient", ["NorthboundAPI", .product(name: "NIOHTTP1", package: "swift-nio")] + nioCore),
     // Layer 3
@@ -128,8 +129,8 @@ let package = Package(
     module(
       "Lab",
       [
-        "NetTypes", "EventLoop", "Topology", "Intent", "ControlProtocol", "NorthboundAPI", "NorthboundClient", "CLinux",
-        protobuf,
+        "NetTypes", "EventLoop", "Topology", "Intent", "ControlProtocol", "NorthboundAPI", "NorthboundClient", "Images",
+        "CLinux", protobuf,
       ]),
     // Layer 5
     module("Scenario", ["NetTypes", "Topology", "NorthboundAPI", "NorthboundClient", "Lab"]),
@@ -140,7 +141,7 @@ let package = Package(
       "netloom",
       [
         "NetTypes", "Topology", "Intent", "ControlProtocol", "NorthboundAPI", "NorthboundClient", "Lab", "Scenario",
-        "Reports", "ContainerlabImport", "CLinux",
+        "Reports", "ContainerlabImport", "Images", "CLinux",
         arguments, protobuf,
       ]),
     program("netloom-machine", ["Machine"]),
@@ -175,6 +176,7 @@ let package = Package(
     tests("TopologyTests", ["Topology", "Mesh", "NetTypes"]),
     tests("ControlProtocolTests", ["ControlProtocol", protobuf]),
     tests("IntentTests", ["Intent", "Topology", "ControlProtocol", "NetTypes", protobuf]),
+    tests("ImagesTests", ["Images", "NetTypes", "EventLoop"]),
     tests("MachineTests", ["Machine", "netloom-machine", "ControlProtocol", "EventLoop", "CLinux", protobuf]),
     tests(
       "NodeAgentTests",

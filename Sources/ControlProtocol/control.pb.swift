@@ -3921,63 +3921,163 @@ public nonisolated struct NLKernelNeed: Sendable {
   fileprivate var _origin: NLOrigin? = nil
 }
 
-public nonisolated struct NLNodePlan: Sendable {
+public nonisolated struct NLNodePlan: @unchecked Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  public var name: String = String()
+  public var name: String {
+    get {_storage._name}
+    set {_uniqueStorage()._name = newValue}
+  }
 
-  /// router | host | pod | switch | bird | frr | gobgp | openbgpd
-  public var kind: String = String()
+  /// router | host | pod | switch | registry | bird | frr | gobgp | openbgpd
+  public var kind: String {
+    get {_storage._kind}
+    set {_uniqueStorage()._kind = newValue}
+  }
 
   /// go on lo
-  public var loopbacks: [NLPrefix] = []
+  public var loopbacks: [NLPrefix] {
+    get {_storage._loopbacks}
+    set {_uniqueStorage()._loopbacks = newValue}
+  }
 
   /// dotted name -> value, defaults already merged
-  public var sysctls: Dictionary<String,String> = [:]
+  public var sysctls: Dictionary<String,String> {
+    get {_storage._sysctls}
+    set {_uniqueStorage()._sysctls = newValue}
+  }
 
-  public var environment: [String] = []
+  public var environment: [String] {
+    get {_storage._environment}
+    set {_uniqueStorage()._environment = newValue}
+  }
 
   /// /bin/sh -c each, in order, to completion
-  public var exec: [String] = []
+  public var exec: [String] {
+    get {_storage._exec}
+    set {_uniqueStorage()._exec = newValue}
+  }
 
   /// `cmd`: supervised servers
-  public var commands: [String] = []
+  public var commands: [String] {
+    get {_storage._commands}
+    set {_uniqueStorage()._commands = newValue}
+  }
 
   /// bird, frr, gobgp, openbgpd
   public var daemon: NLDaemonPlan {
-    get {_daemon ?? NLDaemonPlan()}
-    set {_daemon = newValue}
+    get {_storage._daemon ?? NLDaemonPlan()}
+    set {_uniqueStorage()._daemon = newValue}
   }
   /// Returns true if `daemon` has been explicitly set.
-  public var hasDaemon: Bool {self._daemon != nil}
+  public var hasDaemon: Bool {_storage._daemon != nil}
   /// Clears the value of `daemon`. Subsequent reads from it will return its default value.
-  public mutating func clearDaemon() {self._daemon = nil}
+  public mutating func clearDaemon() {_uniqueStorage()._daemon = nil}
 
   /// run netloom-node here
-  public var agent: Bool = false
+  public var agent: Bool {
+    get {_storage._agent}
+    set {_uniqueStorage()._agent = newValue}
+  }
 
   /// open TCP 179 (both families) before the agent and pass it
-  public var listener: Bool = false
+  public var listener: Bool {
+    get {_storage._listener}
+    set {_uniqueStorage()._listener = newValue}
+  }
 
   /// nodes without an agent: their default and static routes, restored on link-up
-  public var routes: [NLRoute] = []
+  public var routes: [NLRoute] {
+    get {_storage._routes}
+    set {_uniqueStorage()._routes = newValue}
+  }
 
-  public var forwarding: Bool = false
+  public var forwarding: Bool {
+    get {_storage._forwarding}
+    set {_uniqueStorage()._forwarding = newValue}
+  }
 
-  public var labels: Dictionary<String,String> = [:]
+  public var labels: Dictionary<String,String> {
+    get {_storage._labels}
+    set {_uniqueStorage()._labels = newValue}
+  }
 
-  public var publish: [NLPublished] = []
+  public var publish: [NLPublished] {
+    get {_storage._publish}
+    set {_uniqueStorage()._publish = newValue}
+  }
 
   /// of a pod: netloom | envoy | none. With one, `cmd` waits for PodReady
-  public var sidecar: String = String()
+  public var sidecar: String {
+    get {_storage._sidecar}
+    set {_uniqueStorage()._sidecar = newValue}
+  }
+
+  /// it runs an image in place of `commands`
+  public var container: NLContainerPlan {
+    get {_storage._container ?? NLContainerPlan()}
+    set {_uniqueStorage()._container = newValue}
+  }
+  /// Returns true if `container` has been explicitly set.
+  public var hasContainer: Bool {_storage._container != nil}
+  /// Clears the value of `container`. Subsequent reads from it will return its default value.
+  public mutating func clearContainer() {_uniqueStorage()._container = nil}
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
 
-  fileprivate var _daemon: NLDaemonPlan? = nil
+  fileprivate var _storage = _StorageClass.defaultInstance
+}
+
+public nonisolated struct NLContainerPlan: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// [REGISTRY:PORT/]NAME[:TAG][@sha256:...]
+  public var image: String = String()
+
+  /// in place of the image's own, with `replaces_arguments`
+  public var arguments: [String] = []
+
+  public var replacesArguments: Bool = false
+
+  /// bytes; 0: no limit
+  public var memory: UInt64 = 0
+
+  /// 0: no limit
+  public var milliCpus: UInt32 = 0
+
+  public var binds: [NLBindMount] = []
+
+  /// ready when this port of the node answers; 0: when it runs
+  public var readyPort: UInt32 = 0
+
+  /// and a GET of this with 200 to 399; "": a connection will do
+  public var readyPath: String = String()
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct NLBindMount: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var source: String = String()
+
+  public var destination: String = String()
+
+  public var readOnly: Bool = false
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
 }
 
 public nonisolated struct NLPublished: Sendable {
@@ -4115,6 +4215,32 @@ public nonisolated struct NLMachineState: Sendable {
 
   /// every node's `exec` has finished
   public var execDone: Bool = false
+
+  public var containers: [NLContainerState] = []
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct NLContainerState: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var node: String = String()
+
+  /// as it was asked for
+  public var image: String = String()
+
+  /// sha256:...; "": not known yet
+  public var digest: String = String()
+
+  /// fetching | starting | ready | changing | failed | stopped
+  public var state: String = String()
+
+  /// why it failed, why the last change was taken back, what its limits lack
+  public var reason: String = String()
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -4276,6 +4402,22 @@ public nonisolated struct NLMachineCommand: Sendable {
     set {command = .podReady(newValue)}
   }
 
+  public var fetchImage: NLFetchImage {
+    get {
+      if case .fetchImage(let v)? = command {return v}
+      return NLFetchImage()
+    }
+    set {command = .fetchImage(newValue)}
+  }
+
+  public var setImage: NLSetImage {
+    get {
+      if case .setImage(let v)? = command {return v}
+      return NLSetImage()
+    }
+    set {command = .setImage(newValue)}
+  }
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public nonisolated enum OneOf_Command: Equatable, Sendable {
@@ -4289,8 +4431,52 @@ public nonisolated struct NLMachineCommand: Sendable {
     case setLinkDelay(NLSetLinkDelay)
     case countLinks(NLCountLinks)
     case podReady(NLPodReady)
+    case fetchImage(NLFetchImage)
+    case setImage(NLSetImage)
 
   }
+
+  public init() {}
+}
+
+/// Brings the image to the machine, over the node's own network; what runs goes on. Answered with the digest.
+public nonisolated struct NLFetchImage: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var node: String = String()
+
+  public var image: String = String()
+
+  public var withinMs: UInt32 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+/// Stops what the node runs, starts the image, and answers when it is ready. After a failure what ran before runs again.
+public nonisolated struct NLSetImage: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var node: String = String()
+
+  public var image: String = String()
+
+  /// KEY=VALUE, in place of the node's own, with `replaces_environment`
+  public var environment: [String] = []
+
+  public var replacesEnvironment: Bool = false
+
+  public var withinMs: UInt32 = 0
+
+  /// it gets no new requests of the mesh: those under way are awaited before it is stopped
+  public var drained: Bool = false
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
 }
@@ -4517,9 +4703,20 @@ public nonisolated struct NLMachineReply: Sendable {
 
   public var links: [NLLinkCounters] = []
 
+  public var container: NLContainerState {
+    get {_container ?? NLContainerState()}
+    set {_container = newValue}
+  }
+  /// Returns true if `container` has been explicitly set.
+  public var hasContainer: Bool {self._container != nil}
+  /// Clears the value of `container`. Subsequent reads from it will return its default value.
+  public mutating func clearContainer() {self._container = nil}
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
+
+  fileprivate var _container: NLContainerState? = nil
 }
 
 public nonisolated struct NLToMachine: Sendable {
@@ -11323,7 +11520,182 @@ nonisolated extension NLKernelNeed: SwiftProtobuf.Message, SwiftProtobuf._Messag
 
 nonisolated extension NLNodePlan: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".NodePlan"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}kind\0\u{1}loopbacks\0\u{1}sysctls\0\u{1}environment\0\u{1}exec\0\u{1}commands\0\u{1}daemon\0\u{1}agent\0\u{1}listener\0\u{1}routes\0\u{1}forwarding\0\u{1}labels\0\u{1}publish\0\u{1}sidecar\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}kind\0\u{1}loopbacks\0\u{1}sysctls\0\u{1}environment\0\u{1}exec\0\u{1}commands\0\u{1}daemon\0\u{1}agent\0\u{1}listener\0\u{1}routes\0\u{1}forwarding\0\u{1}labels\0\u{1}publish\0\u{1}sidecar\0\u{1}container\0")
+
+  fileprivate class _StorageClass {
+    var _name: String = String()
+    var _kind: String = String()
+    var _loopbacks: [NLPrefix] = []
+    var _sysctls: Dictionary<String,String> = [:]
+    var _environment: [String] = []
+    var _exec: [String] = []
+    var _commands: [String] = []
+    var _daemon: NLDaemonPlan? = nil
+    var _agent: Bool = false
+    var _listener: Bool = false
+    var _routes: [NLRoute] = []
+    var _forwarding: Bool = false
+    var _labels: Dictionary<String,String> = [:]
+    var _publish: [NLPublished] = []
+    var _sidecar: String = String()
+    var _container: NLContainerPlan? = nil
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _name = source._name
+      _kind = source._kind
+      _loopbacks = source._loopbacks
+      _sysctls = source._sysctls
+      _environment = source._environment
+      _exec = source._exec
+      _commands = source._commands
+      _daemon = source._daemon
+      _agent = source._agent
+      _listener = source._listener
+      _routes = source._routes
+      _forwarding = source._forwarding
+      _labels = source._labels
+      _publish = source._publish
+      _sidecar = source._sidecar
+      _container = source._container
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularStringField(value: &_storage._name) }()
+        case 2: try { try decoder.decodeSingularStringField(value: &_storage._kind) }()
+        case 3: try { try decoder.decodeRepeatedMessageField(value: &_storage._loopbacks) }()
+        case 4: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: &_storage._sysctls) }()
+        case 5: try { try decoder.decodeRepeatedStringField(value: &_storage._environment) }()
+        case 6: try { try decoder.decodeRepeatedStringField(value: &_storage._exec) }()
+        case 7: try { try decoder.decodeRepeatedStringField(value: &_storage._commands) }()
+        case 8: try { try decoder.decodeSingularMessageField(value: &_storage._daemon) }()
+        case 9: try { try decoder.decodeSingularBoolField(value: &_storage._agent) }()
+        case 10: try { try decoder.decodeSingularBoolField(value: &_storage._listener) }()
+        case 11: try { try decoder.decodeRepeatedMessageField(value: &_storage._routes) }()
+        case 12: try { try decoder.decodeSingularBoolField(value: &_storage._forwarding) }()
+        case 13: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: &_storage._labels) }()
+        case 14: try { try decoder.decodeRepeatedMessageField(value: &_storage._publish) }()
+        case 15: try { try decoder.decodeSingularStringField(value: &_storage._sidecar) }()
+        case 16: try { try decoder.decodeSingularMessageField(value: &_storage._container) }()
+        default: break
+        }
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every if/case branch local when no optimizations
+      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+      // https://github.com/apple/swift-protobuf/issues/1182
+      if !_storage._name.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._name, fieldNumber: 1)
+      }
+      if !_storage._kind.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._kind, fieldNumber: 2)
+      }
+      if !_storage._loopbacks.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._loopbacks, fieldNumber: 3)
+      }
+      if !_storage._sysctls.isEmpty {
+        try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: _storage._sysctls, fieldNumber: 4)
+      }
+      if !_storage._environment.isEmpty {
+        try visitor.visitRepeatedStringField(value: _storage._environment, fieldNumber: 5)
+      }
+      if !_storage._exec.isEmpty {
+        try visitor.visitRepeatedStringField(value: _storage._exec, fieldNumber: 6)
+      }
+      if !_storage._commands.isEmpty {
+        try visitor.visitRepeatedStringField(value: _storage._commands, fieldNumber: 7)
+      }
+      try { if let v = _storage._daemon {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
+      } }()
+      if _storage._agent != false {
+        try visitor.visitSingularBoolField(value: _storage._agent, fieldNumber: 9)
+      }
+      if _storage._listener != false {
+        try visitor.visitSingularBoolField(value: _storage._listener, fieldNumber: 10)
+      }
+      if !_storage._routes.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._routes, fieldNumber: 11)
+      }
+      if _storage._forwarding != false {
+        try visitor.visitSingularBoolField(value: _storage._forwarding, fieldNumber: 12)
+      }
+      if !_storage._labels.isEmpty {
+        try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: _storage._labels, fieldNumber: 13)
+      }
+      if !_storage._publish.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._publish, fieldNumber: 14)
+      }
+      if !_storage._sidecar.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._sidecar, fieldNumber: 15)
+      }
+      try { if let v = _storage._container {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 16)
+      } }()
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: NLNodePlan, rhs: NLNodePlan) -> Bool {
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._name != rhs_storage._name {return false}
+        if _storage._kind != rhs_storage._kind {return false}
+        if _storage._loopbacks != rhs_storage._loopbacks {return false}
+        if _storage._sysctls != rhs_storage._sysctls {return false}
+        if _storage._environment != rhs_storage._environment {return false}
+        if _storage._exec != rhs_storage._exec {return false}
+        if _storage._commands != rhs_storage._commands {return false}
+        if _storage._daemon != rhs_storage._daemon {return false}
+        if _storage._agent != rhs_storage._agent {return false}
+        if _storage._listener != rhs_storage._listener {return false}
+        if _storage._routes != rhs_storage._routes {return false}
+        if _storage._forwarding != rhs_storage._forwarding {return false}
+        if _storage._labels != rhs_storage._labels {return false}
+        if _storage._publish != rhs_storage._publish {return false}
+        if _storage._sidecar != rhs_storage._sidecar {return false}
+        if _storage._container != rhs_storage._container {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension NLContainerPlan: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".ContainerPlan"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}image\0\u{1}arguments\0\u{3}replaces_arguments\0\u{1}memory\0\u{3}milli_cpus\0\u{1}binds\0\u{3}ready_port\0\u{3}ready_path\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -11331,95 +11703,96 @@ nonisolated extension NLNodePlan: SwiftProtobuf.Message, SwiftProtobuf._MessageI
       // allocates stack space for every case branch when no optimizations are
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
-      case 1: try { try decoder.decodeSingularStringField(value: &self.name) }()
-      case 2: try { try decoder.decodeSingularStringField(value: &self.kind) }()
-      case 3: try { try decoder.decodeRepeatedMessageField(value: &self.loopbacks) }()
-      case 4: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: &self.sysctls) }()
-      case 5: try { try decoder.decodeRepeatedStringField(value: &self.environment) }()
-      case 6: try { try decoder.decodeRepeatedStringField(value: &self.exec) }()
-      case 7: try { try decoder.decodeRepeatedStringField(value: &self.commands) }()
-      case 8: try { try decoder.decodeSingularMessageField(value: &self._daemon) }()
-      case 9: try { try decoder.decodeSingularBoolField(value: &self.agent) }()
-      case 10: try { try decoder.decodeSingularBoolField(value: &self.listener) }()
-      case 11: try { try decoder.decodeRepeatedMessageField(value: &self.routes) }()
-      case 12: try { try decoder.decodeSingularBoolField(value: &self.forwarding) }()
-      case 13: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: &self.labels) }()
-      case 14: try { try decoder.decodeRepeatedMessageField(value: &self.publish) }()
-      case 15: try { try decoder.decodeSingularStringField(value: &self.sidecar) }()
+      case 1: try { try decoder.decodeSingularStringField(value: &self.image) }()
+      case 2: try { try decoder.decodeRepeatedStringField(value: &self.arguments) }()
+      case 3: try { try decoder.decodeSingularBoolField(value: &self.replacesArguments) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.memory) }()
+      case 5: try { try decoder.decodeSingularUInt32Field(value: &self.milliCpus) }()
+      case 6: try { try decoder.decodeRepeatedMessageField(value: &self.binds) }()
+      case 7: try { try decoder.decodeSingularUInt32Field(value: &self.readyPort) }()
+      case 8: try { try decoder.decodeSingularStringField(value: &self.readyPath) }()
       default: break
       }
     }
   }
 
   public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    // The use of inline closures is to circumvent an issue where the compiler
-    // allocates stack space for every if/case branch local when no optimizations
-    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
-    // https://github.com/apple/swift-protobuf/issues/1182
-    if !self.name.isEmpty {
-      try visitor.visitSingularStringField(value: self.name, fieldNumber: 1)
+    if !self.image.isEmpty {
+      try visitor.visitSingularStringField(value: self.image, fieldNumber: 1)
     }
-    if !self.kind.isEmpty {
-      try visitor.visitSingularStringField(value: self.kind, fieldNumber: 2)
+    if !self.arguments.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.arguments, fieldNumber: 2)
     }
-    if !self.loopbacks.isEmpty {
-      try visitor.visitRepeatedMessageField(value: self.loopbacks, fieldNumber: 3)
+    if self.replacesArguments != false {
+      try visitor.visitSingularBoolField(value: self.replacesArguments, fieldNumber: 3)
     }
-    if !self.sysctls.isEmpty {
-      try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: self.sysctls, fieldNumber: 4)
+    if self.memory != 0 {
+      try visitor.visitSingularUInt64Field(value: self.memory, fieldNumber: 4)
     }
-    if !self.environment.isEmpty {
-      try visitor.visitRepeatedStringField(value: self.environment, fieldNumber: 5)
+    if self.milliCpus != 0 {
+      try visitor.visitSingularUInt32Field(value: self.milliCpus, fieldNumber: 5)
     }
-    if !self.exec.isEmpty {
-      try visitor.visitRepeatedStringField(value: self.exec, fieldNumber: 6)
+    if !self.binds.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.binds, fieldNumber: 6)
     }
-    if !self.commands.isEmpty {
-      try visitor.visitRepeatedStringField(value: self.commands, fieldNumber: 7)
+    if self.readyPort != 0 {
+      try visitor.visitSingularUInt32Field(value: self.readyPort, fieldNumber: 7)
     }
-    try { if let v = self._daemon {
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
-    } }()
-    if self.agent != false {
-      try visitor.visitSingularBoolField(value: self.agent, fieldNumber: 9)
-    }
-    if self.listener != false {
-      try visitor.visitSingularBoolField(value: self.listener, fieldNumber: 10)
-    }
-    if !self.routes.isEmpty {
-      try visitor.visitRepeatedMessageField(value: self.routes, fieldNumber: 11)
-    }
-    if self.forwarding != false {
-      try visitor.visitSingularBoolField(value: self.forwarding, fieldNumber: 12)
-    }
-    if !self.labels.isEmpty {
-      try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: self.labels, fieldNumber: 13)
-    }
-    if !self.publish.isEmpty {
-      try visitor.visitRepeatedMessageField(value: self.publish, fieldNumber: 14)
-    }
-    if !self.sidecar.isEmpty {
-      try visitor.visitSingularStringField(value: self.sidecar, fieldNumber: 15)
+    if !self.readyPath.isEmpty {
+      try visitor.visitSingularStringField(value: self.readyPath, fieldNumber: 8)
     }
     try unknownFields.traverse(visitor: &visitor)
   }
 
-  public static func ==(lhs: NLNodePlan, rhs: NLNodePlan) -> Bool {
-    if lhs.name != rhs.name {return false}
-    if lhs.kind != rhs.kind {return false}
-    if lhs.loopbacks != rhs.loopbacks {return false}
-    if lhs.sysctls != rhs.sysctls {return false}
-    if lhs.environment != rhs.environment {return false}
-    if lhs.exec != rhs.exec {return false}
-    if lhs.commands != rhs.commands {return false}
-    if lhs._daemon != rhs._daemon {return false}
-    if lhs.agent != rhs.agent {return false}
-    if lhs.listener != rhs.listener {return false}
-    if lhs.routes != rhs.routes {return false}
-    if lhs.forwarding != rhs.forwarding {return false}
-    if lhs.labels != rhs.labels {return false}
-    if lhs.publish != rhs.publish {return false}
-    if lhs.sidecar != rhs.sidecar {return false}
+  public static func ==(lhs: NLContainerPlan, rhs: NLContainerPlan) -> Bool {
+    if lhs.image != rhs.image {return false}
+    if lhs.arguments != rhs.arguments {return false}
+    if lhs.replacesArguments != rhs.replacesArguments {return false}
+    if lhs.memory != rhs.memory {return false}
+    if lhs.milliCpus != rhs.milliCpus {return false}
+    if lhs.binds != rhs.binds {return false}
+    if lhs.readyPort != rhs.readyPort {return false}
+    if lhs.readyPath != rhs.readyPath {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension NLBindMount: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".BindMount"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}source\0\u{1}destination\0\u{3}read_only\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.source) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.destination) }()
+      case 3: try { try decoder.decodeSingularBoolField(value: &self.readOnly) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.source.isEmpty {
+      try visitor.visitSingularStringField(value: self.source, fieldNumber: 1)
+    }
+    if !self.destination.isEmpty {
+      try visitor.visitSingularStringField(value: self.destination, fieldNumber: 2)
+    }
+    if self.readOnly != false {
+      try visitor.visitSingularBoolField(value: self.readOnly, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: NLBindMount, rhs: NLBindMount) -> Bool {
+    if lhs.source != rhs.source {return false}
+    if lhs.destination != rhs.destination {return false}
+    if lhs.readOnly != rhs.readOnly {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -11631,7 +12004,7 @@ nonisolated extension NLLinkEnd: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
 
 nonisolated extension NLMachineState: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".MachineState"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}init_pid\0\u{1}processes\0\u{1}links\0\u{1}built\0\u{1}error\0\u{1}nodes\0\u{3}exec_done\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}init_pid\0\u{1}processes\0\u{1}links\0\u{1}built\0\u{1}error\0\u{1}nodes\0\u{3}exec_done\0\u{1}containers\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -11646,6 +12019,7 @@ nonisolated extension NLMachineState: SwiftProtobuf.Message, SwiftProtobuf._Mess
       case 5: try { try decoder.decodeSingularStringField(value: &self.error) }()
       case 6: try { try decoder.decodeRepeatedMessageField(value: &self.nodes) }()
       case 7: try { try decoder.decodeSingularBoolField(value: &self.execDone) }()
+      case 8: try { try decoder.decodeRepeatedMessageField(value: &self.containers) }()
       default: break
       }
     }
@@ -11673,6 +12047,9 @@ nonisolated extension NLMachineState: SwiftProtobuf.Message, SwiftProtobuf._Mess
     if self.execDone != false {
       try visitor.visitSingularBoolField(value: self.execDone, fieldNumber: 7)
     }
+    if !self.containers.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.containers, fieldNumber: 8)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -11684,6 +12061,57 @@ nonisolated extension NLMachineState: SwiftProtobuf.Message, SwiftProtobuf._Mess
     if lhs.error != rhs.error {return false}
     if lhs.nodes != rhs.nodes {return false}
     if lhs.execDone != rhs.execDone {return false}
+    if lhs.containers != rhs.containers {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension NLContainerState: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".ContainerState"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}node\0\u{1}image\0\u{1}digest\0\u{1}state\0\u{1}reason\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.node) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.image) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.digest) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.state) }()
+      case 5: try { try decoder.decodeSingularStringField(value: &self.reason) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.node.isEmpty {
+      try visitor.visitSingularStringField(value: self.node, fieldNumber: 1)
+    }
+    if !self.image.isEmpty {
+      try visitor.visitSingularStringField(value: self.image, fieldNumber: 2)
+    }
+    if !self.digest.isEmpty {
+      try visitor.visitSingularStringField(value: self.digest, fieldNumber: 3)
+    }
+    if !self.state.isEmpty {
+      try visitor.visitSingularStringField(value: self.state, fieldNumber: 4)
+    }
+    if !self.reason.isEmpty {
+      try visitor.visitSingularStringField(value: self.reason, fieldNumber: 5)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: NLContainerState, rhs: NLContainerState) -> Bool {
+    if lhs.node != rhs.node {return false}
+    if lhs.image != rhs.image {return false}
+    if lhs.digest != rhs.digest {return false}
+    if lhs.state != rhs.state {return false}
+    if lhs.reason != rhs.reason {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -11873,7 +12301,7 @@ nonisolated extension NLAgentlessLink: SwiftProtobuf.Message, SwiftProtobuf._Mes
 
 nonisolated extension NLMachineCommand: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".MachineCommand"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}link_admin\0\u{1}kill\0\u{3}start_probe\0\u{1}stop\0\u{1}run\0\u{1}power\0\u{3}start_agent\0\u{3}set_link_delay\0\u{3}count_links\0\u{3}pod_ready\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}link_admin\0\u{1}kill\0\u{3}start_probe\0\u{1}stop\0\u{1}run\0\u{1}power\0\u{3}start_agent\0\u{3}set_link_delay\0\u{3}count_links\0\u{3}pod_ready\0\u{3}fetch_image\0\u{3}set_image\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -12011,6 +12439,32 @@ nonisolated extension NLMachineCommand: SwiftProtobuf.Message, SwiftProtobuf._Me
           self.command = .podReady(v)
         }
       }()
+      case 11: try {
+        var v: NLFetchImage?
+        var hadOneofValue = false
+        if let current = self.command {
+          hadOneofValue = true
+          if case .fetchImage(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.command = .fetchImage(v)
+        }
+      }()
+      case 12: try {
+        var v: NLSetImage?
+        var hadOneofValue = false
+        if let current = self.command {
+          hadOneofValue = true
+          if case .setImage(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.command = .setImage(v)
+        }
+      }()
       default: break
       }
     }
@@ -12062,6 +12516,14 @@ nonisolated extension NLMachineCommand: SwiftProtobuf.Message, SwiftProtobuf._Me
       guard case .podReady(let v)? = self.command else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 10)
     }()
+    case .fetchImage?: try {
+      guard case .fetchImage(let v)? = self.command else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 11)
+    }()
+    case .setImage?: try {
+      guard case .setImage(let v)? = self.command else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 12)
+    }()
     case nil: break
     }
     try unknownFields.traverse(visitor: &visitor)
@@ -12069,6 +12531,101 @@ nonisolated extension NLMachineCommand: SwiftProtobuf.Message, SwiftProtobuf._Me
 
   public static func ==(lhs: NLMachineCommand, rhs: NLMachineCommand) -> Bool {
     if lhs.command != rhs.command {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension NLFetchImage: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".FetchImage"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}node\0\u{1}image\0\u{3}within_ms\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.node) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.image) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self.withinMs) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.node.isEmpty {
+      try visitor.visitSingularStringField(value: self.node, fieldNumber: 1)
+    }
+    if !self.image.isEmpty {
+      try visitor.visitSingularStringField(value: self.image, fieldNumber: 2)
+    }
+    if self.withinMs != 0 {
+      try visitor.visitSingularUInt32Field(value: self.withinMs, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: NLFetchImage, rhs: NLFetchImage) -> Bool {
+    if lhs.node != rhs.node {return false}
+    if lhs.image != rhs.image {return false}
+    if lhs.withinMs != rhs.withinMs {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension NLSetImage: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".SetImage"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}node\0\u{1}image\0\u{1}environment\0\u{3}replaces_environment\0\u{3}within_ms\0\u{1}drained\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.node) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.image) }()
+      case 3: try { try decoder.decodeRepeatedStringField(value: &self.environment) }()
+      case 4: try { try decoder.decodeSingularBoolField(value: &self.replacesEnvironment) }()
+      case 5: try { try decoder.decodeSingularUInt32Field(value: &self.withinMs) }()
+      case 6: try { try decoder.decodeSingularBoolField(value: &self.drained) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.node.isEmpty {
+      try visitor.visitSingularStringField(value: self.node, fieldNumber: 1)
+    }
+    if !self.image.isEmpty {
+      try visitor.visitSingularStringField(value: self.image, fieldNumber: 2)
+    }
+    if !self.environment.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.environment, fieldNumber: 3)
+    }
+    if self.replacesEnvironment != false {
+      try visitor.visitSingularBoolField(value: self.replacesEnvironment, fieldNumber: 4)
+    }
+    if self.withinMs != 0 {
+      try visitor.visitSingularUInt32Field(value: self.withinMs, fieldNumber: 5)
+    }
+    if self.drained != false {
+      try visitor.visitSingularBoolField(value: self.drained, fieldNumber: 6)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: NLSetImage, rhs: NLSetImage) -> Bool {
+    if lhs.node != rhs.node {return false}
+    if lhs.image != rhs.image {return false}
+    if lhs.environment != rhs.environment {return false}
+    if lhs.replacesEnvironment != rhs.replacesEnvironment {return false}
+    if lhs.withinMs != rhs.withinMs {return false}
+    if lhs.drained != rhs.drained {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -12497,7 +13054,7 @@ nonisolated extension NLRunCommand: SwiftProtobuf.Message, SwiftProtobuf._Messag
 
 nonisolated extension NLMachineReply: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".MachineReply"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}error\0\u{1}exit\0\u{1}output\0\u{3}error_output\0\u{3}timed_out\0\u{1}links\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}error\0\u{1}exit\0\u{1}output\0\u{3}error_output\0\u{3}timed_out\0\u{1}links\0\u{1}container\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -12511,12 +13068,17 @@ nonisolated extension NLMachineReply: SwiftProtobuf.Message, SwiftProtobuf._Mess
       case 4: try { try decoder.decodeSingularBytesField(value: &self.errorOutput) }()
       case 5: try { try decoder.decodeSingularBoolField(value: &self.timedOut) }()
       case 6: try { try decoder.decodeRepeatedMessageField(value: &self.links) }()
+      case 7: try { try decoder.decodeSingularMessageField(value: &self._container) }()
       default: break
       }
     }
   }
 
   public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
     if !self.error.isEmpty {
       try visitor.visitSingularStringField(value: self.error, fieldNumber: 1)
     }
@@ -12535,6 +13097,9 @@ nonisolated extension NLMachineReply: SwiftProtobuf.Message, SwiftProtobuf._Mess
     if !self.links.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.links, fieldNumber: 6)
     }
+    try { if let v = self._container {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 7)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -12545,6 +13110,7 @@ nonisolated extension NLMachineReply: SwiftProtobuf.Message, SwiftProtobuf._Mess
     if lhs.errorOutput != rhs.errorOutput {return false}
     if lhs.timedOut != rhs.timedOut {return false}
     if lhs.links != rhs.links {return false}
+    if lhs._container != rhs._container {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

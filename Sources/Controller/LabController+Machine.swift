@@ -10,11 +10,15 @@ extension LabController {
     }
     machine.state = state
     machine.nodes = Dictionary(state.nodes.map { ($0.name, $0) }) { $1 }
+    let containers = Dictionary(state.containers.map { ($0.node, $0) }) { $1 }
+    let drains = changesDrains(containers)
+    machine.containers = containers
     machine.ran.formUnion(state.nodes.filter { $0.state == "running" }.map(\.name))
     for (name, links) in Dictionary(grouping: state.links, by: \.node) {
       _ = noteLinks(links.map(\.link), of: name)
     }
     observeOutage()
+    if drains { refreshMesh() }
     observeHealth()
     tracker.hint()
     look()

@@ -59,7 +59,8 @@ extension LabController {
       for (system, cost) in row { model.pathCosts[pod, ASNumber(system)] = cost }
     }
     for index in model.pods.indices {
-      model.pods[index].health = state.unwell.contains(model.pods[index].name) ? .unhealthy : .healthy
+      let name = model.pods[index].name
+      model.pods[index].health = isDraining(name) ? .draining : state.unwell.contains(name) ? .unhealthy : .healthy
     }
     return model
   }

@@ -42,6 +42,7 @@ extension LabController {
   /// nil: nothing is wrong with it.
   private func illness(of name: String, _ failures: [String: String]) -> String? {
     if state.faults.killedNodes.contains(name) || machine.nodes[name]?.state == "stopped" { return "it is stopped" }
+    if lab.node(name)?.container != nil { return containerIllness(of: name) }
     if machine.nodes[name]?.state == "failed" { return "it has failed" }
     if let failure = failures[name] { return failure }
     return agents[name]?.sample?.health == .ill ? "its health check fails" : nil

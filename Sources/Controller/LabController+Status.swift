@@ -30,7 +30,7 @@ extension LabController {
     let state = observed.flatMap(\.state.nonEmpty) ?? "starting"
     return NodeStatus(
       name: node.name, kind: node.kind.rawValue, pid: observed?.outerPid ?? 0, asn: node.asn?.rawValue,
-      state: outage.nodes.contains(node.name) ? "stopped" : state)
+      state: outage.nodes.contains(node.name) ? "stopped" : state, container: containerStatus(of: node.name))
   }
 
   private func linkStatus(_ index: Int, _ link: ResolvedLink) -> LinkStatus {

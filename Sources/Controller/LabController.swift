@@ -58,6 +58,9 @@ public actor LabController {
   /// nil: the topology has no `mesh`.
   var mesh: MeshPlane?
   var edges = EdgeLedger()
+  /// Nodes whose image is being changed, and those of them that get no requests meanwhile.
+  var imageChanges: Set<String> = []
+  var draining: Set<String> = []
   /// Routers are being asked how far everything is.
   var measuringPaths = false
   /// Where each connected sidecar stands.
@@ -225,6 +228,7 @@ extension LabController {
     var connection: Connection.ID?
     var state = NLMachineState()
     var nodes: [String: NLNodeState] = [:]
+    var containers: [String: NLContainerState] = [:]
     /// Nodes that were seen running once: "stopped" says something about them.
     var ran: Set<String> = []
   }

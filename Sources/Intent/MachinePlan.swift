@@ -2,6 +2,7 @@ public import ControlProtocol
 internal import FoundationEssentials
 internal import NetTypes
 public import Topology
+internal import SwiftProtobuf
 
 /// What `netloom up` knows beside the topology.
 public struct PlanContext: Sendable {
@@ -60,6 +61,9 @@ private func nodePlan(_ node: ResolvedNode, of lab: ResolvedLab, isManaged: Bool
   plan.exec = node.exec
   plan.commands = node.commands
   if let config = node.config { plan.daemon.config = config }
+  // One without a storage of its own has a daemon all the same.
+  if node.kind == .registry { plan.daemon.config = node.config ?? "" }
+  if let container = node.container { plan.container = NLContainerPlan(container) }
   plan.agent = node.hasAgent || isManaged
   plan.listener = node.bgp != nil && !node.kind.isDaemon
   // With the metrics of an agent's: one that comes later finds them as it wants them.
@@ -137,6 +141,22 @@ extension ResolvedNode {
   /// netloom-node runs here: it keeps routes and BGP, NAT, filter and QoS, and a pod's connections to its sidecar. Hosts
   /// and switches without them need none.
   public var hasAgent: Bool { kind.forwards || kind == .pod || !functions.isEmpty }
+}
+
+extension NLContainerPlan {
+  fileprivate init(_ settings: ContainerSettings) {
+    self.init()
+    image = settings.image.description
+    arguments = settings.arguments ?? []
+    replacesArguments = settings.arguments != nil
+    memory = settings.memory ?? 0
+    milliCpus = settings.milliCPUs ?? 0
+    binds = settings.binds.map { bind in
+      .with { ($0.source, $0.destination, $0.readOnly) = (bind.source, bind.destination, bind.readOnly) }
+    }
+    readyPort = UInt32(settings.readyPort ?? 0)
+    readyPath = settings.readyPath ?? ""
+  }
 }
 
 extension NLPrefix {

@@ -88,8 +88,23 @@ public struct Doctor: Sendable {
       Finding(
         feature: "congestion control cubic", available: available("cubic"), need: .optional,
         meaning: "labs pin it per node; the machine's default is \(congestion)"),
+      controlGroups(),
       subordinateIDs(),
     ]
+  }
+
+  /// Limits of containers need groups that we may make.
+  private static func controlGroups() -> Finding {
+    let root = "/sys/fs/cgroup"
+    let isVersion2 = firstLine(root + "/cgroup.controllers")?.split(separator: " ").contains("memory") ?? false
+    let isVersion1 = access(root + "/memory/cgroup.procs", F_OK) == 0
+    let may = geteuid() == 0 && access(isVersion2 ? root : root + "/memory", W_OK) == 0
+    let present = may && (isVersion1 || isVersion2)
+    return Finding(
+      feature: "control groups", available: present, need: .optional,
+      meaning: present
+        ? "`limits` of nodes with an `image`, by version \(isVersion2 ? 2 : 1)"
+        : "nodes with an `image` run without their `limits`\(geteuid() == 0 ? "" : ", which need root")")
   }
 
   private static func available(_ congestion: String) -> Bool {

@@ -21,8 +21,21 @@ enum HostPrograms {
         "tshark", Programs.find("tshark"), "--version", without: "open captures elsewhere, or: apt-get install tshark"))
     findings.append(
       finding("envoy", Programs.find("envoy"), "--version", without: "pods with `sidecar: envoy` cannot run"))
+    findings += containers()
     findings += ownPrograms()
     return findings
+  }
+
+  /// What nodes with an image, and registries, need.
+  private static func containers() -> [Finding] {
+    let needs: [(program: String, arguments: String, without: String)] = [
+      ("crun", "--version", "nodes with an `image` run by runc, or not at all: apt-get install crun"),
+      ("runc", "--version", "not needed where crun is"),
+      ("umoci", "--version", "images cannot be built or unpacked: apt-get install umoci"),
+      ("skopeo", "--version", "images cannot be pulled or pushed: apt-get install skopeo"),
+      ("docker-registry", "--version", "nodes of kind registry cannot run: apt-get install docker-registry"),
+    ]
+    return needs.map { finding($0.program, Programs.find($0.program), $0.arguments, without: $0.without) }
   }
 
   private static func finding(_ name: String, _ path: String?, _ arguments: String, without: String) -> Finding {

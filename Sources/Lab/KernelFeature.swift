@@ -40,6 +40,9 @@ struct KernelFeature: Sendable {
     KernelFeature("dummy", use: "not used", without: "not needed: loopback addresses stand on lo"),
     KernelFeature("802.1q", use: "not used", without: "VLANs are links of their own"),
     KernelFeature("wireguard", use: "not used", without: "not needed"),
+    KernelFeature(
+      "overlay mounts", use: "layers of nodes with an `image`",
+      without: "nodes with an `image` cannot run: CONFIG_OVERLAY_FS, without root Linux 5.11"),
     KernelFeature("TCP-MD5", use: "md5 of BGP sessions", without: "sessions with md5 stay down: CONFIG_TCP_MD5SIG"),
     KernelFeature("TCP-AO", use: "not used yet", without: "BGP sessions are protected by md5"),
     KernelFeature("GTSM", use: "ttl-security of BGP sessions", without: "ttl-security cannot be used"),
@@ -47,7 +50,8 @@ struct KernelFeature: Sendable {
 
   /// In the child: enters namespaces of its own and writes the name of each feature that is there on a line.
   static func examine(reportTo output: Int32) -> Int32 {
-    let user = geteuid() == 0 ? 0 : CLONE_NEWUSER
+    let (own, ownGroup) = (geteuid(), getegid())
+    let user = own == 0 ? 0 : CLONE_NEWUSER
     guard unshare(user | CLONE_NEWNET | CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWPID | CLONE_NEWIPC) == 0 else { return 1 }
     var present: [String] = [namespaces.name]
     if var kernel = try? KernelQuestion(Int32(NETLINK_ROUTE)) {
@@ -66,6 +70,8 @@ struct KernelFeature: Sendable {
     if SocketQuestion.hasGTSM() { present.append("GTSM") }
     if SocketQuestion.mayCapture() { present.append("packet capture") }
     if canSetForwarding() { present.append("sysctls") }
+    if user != 0 { mapUser(own, ownGroup) }
+    if canOverlay(inUserNamespace: user != 0) { present.append("overlay mounts") }
     let text = present.joined(separator: "\n") + "\n"
     return (try? SmallFile.writeAll(output, Array(text.utf8))) == nil ? 1 : 0
   }
@@ -76,5 +82,24 @@ struct KernelFeature: Sendable {
       if descriptor >= 0 { close(descriptor) }
       return descriptor >= 0
     }
+  }
+
+  /// Files can be made only by users whom the namespace knows.
+  private static func mapUser(_ user: uid_t, _ group: gid_t) {
+    for (file, text) in [("setgroups", "deny"), ("uid_map", "0 \(user) 1"), ("gid_map", "0 \(group) 1")] {
+      guard let opened = try? FileDescriptor.open("/proc/self/" + file, O_WRONLY) else { continue }
+      try? SmallFile.writeAll(opened.rawValue, Array(text.utf8))
+    }
+  }
+
+  /// Over a memory file system that goes with this process's mounts.
+  private static func canOverlay(inUserNamespace: Bool) -> Bool {
+    guard mount(nil, "/", nil, UInt(MS_REC | MS_PRIVATE), nil) == 0, mount("none", "/tmp", "tmpfs", 0, nil) == 0 else {
+      return false
+    }
+    for name in ["lower", "upper", "work", "root"] where mkdir("/tmp/" + name, 0o755) != 0 { return false }
+    let options =
+      "lowerdir=/tmp/lower,upperdir=/tmp/upper,workdir=/tmp/work" + (inUserNamespace ? ",userxattr" : "")
+    return mount("overlay", "/tmp/root", "overlay", 0, options) == 0
   }
 }

@@ -103,6 +103,19 @@ extension RunRoot {
     guard access(directory.plan, F_OK) == 0 else { return removeTree(directory.path) }
     for socket in [directory.machineSocket, directory.controllerSocket, directory.apiSocket] { unlink(socket) }
     removeTree(directory.path + "/nodes")
+    if geteuid() == 0, let lab = directory.path.split(separator: "/").last { removeControlGroups(of: String(lab)) }
+  }
+
+  /// Groups are names too: `netloom/LAB/NODE` below each hierarchy, empty now.
+  private func removeControlGroups(of lab: String) {
+    let root = "/sys/fs/cgroup"
+    for hierarchy in [root] + entries(of: root).map({ "\(root)/\($0)" }) {
+      let own = "\(hierarchy)/netloom/\(lab)"
+      guard access(own, F_OK) == 0 else { continue }
+      for node in entries(of: own) { rmdir("\(own)/\(node)") }
+      rmdir(own)
+      rmdir(hierarchy + "/netloom")
+    }
   }
 
   /// Only what netloom itself makes: a link named LAB.NODE into /proc whose namespace is gone.

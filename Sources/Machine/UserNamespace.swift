@@ -6,6 +6,12 @@ import EventLoop
 import Glibc
 
 enum UserNamespace {
+  /// This process is in the machine's first user namespace: whoever is root there is root (user_namespaces(7)).
+  static var isInitial: Bool {
+    let fields = (try? SmallFile.text("/proc/self/uid_map"))?.split(whereSeparator: \.isWhitespace) ?? []
+    return fields == ["0", "0", "4294967295"]
+  }
+
   /// Moves this process, which must have one thread, into a new user namespace and maps its users.
   /// - Returns: whether a range of users was mapped.
   static func enter() throws(BuildError) -> Bool {

@@ -81,6 +81,9 @@ struct APIRoutes: Sendable {
       }
       return try await json(controller.explain(node: context.node, prefix: prefix))
     }
+    router.post("/v1/nodes/:node/image") { request, context in
+      try await json(controller.setImage(request.body(ImageRequest.self), of: context.node))
+    }
     router.post("/v1/nodes/:node/exec") { request, context in
       try await json(controller.exec(request.body(ExecCommand.self), in: context.node))
     }

@@ -60,12 +60,17 @@ public struct NodeStatus: Codable, Sendable, Equatable {
   public var asn: UInt32?
   /// starting | running | failed | stopped
   public var state: String
-  public init(name: String, kind: String, pid: Int32, asn: UInt32?, state: String) {
+  /// nil: the node runs no image.
+  public var container: ContainerStatus?
+  public init(
+    name: String, kind: String, pid: Int32, asn: UInt32?, state: String, container: ContainerStatus? = nil
+  ) {
     self.name = name
     self.kind = kind
     self.pid = pid
     self.asn = asn
     self.state = state
+    self.container = container
   }
 }
 

@@ -24,6 +24,8 @@ public protocol LabAPI: Sendable {
   /// `selection`: "NODE" or "NODE:IFACE"; empty: every interface of the lab but `lo`.
   func capturePoints(_ selection: [String]) async throws -> [CapturePointInfo]
   func exec(_ command: ExecCommand, in node: String) async throws -> ExecResult
+  /// The node's container runs this image from now on; answered when it is ready, or runs the old one again.
+  func setImage(_ request: ImageRequest, of node: String) async throws -> ImageReply
   func fault(_ command: FaultCommand) async throws
   /// Undoes every fault that still stands: links up and as the file has them, nodes started.
   func mend() async throws

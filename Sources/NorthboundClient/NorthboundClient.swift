@@ -79,6 +79,12 @@ public struct NorthboundClient: LabAPI {
       "/v1/nodes/\(escaped(node))/exec", command, timeout: .milliseconds(Int64(command.timeoutMs)) + .seconds(5))
   }
 
+  public func setImage(_ request: ImageRequest, of node: String) async throws -> ImageReply {
+    // Beside the change itself: the mesh is drained before, and what ran before is started again after a failure.
+    let change = Duration.seconds(max(0, min(request.within ?? 30, 3600)))
+    return try await post("/v1/nodes/\(escaped(node))/image", request, timeout: change + .seconds(60))
+  }
+
   public func fault(_ command: FaultCommand) async throws {
     do {
       let _: Done = try await post("/v1/faults", command)

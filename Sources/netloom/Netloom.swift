@@ -37,6 +37,7 @@ struct Netloom: ParsableCommand {
           DriftCommand.self,
         ]),
       CommandGroup(name: "Service mesh", subcommands: [MeshCommand.self]),
+      CommandGroup(name: "Containers", subcommands: [ImageCommand.self]),
       CommandGroup(name: "Proving", subcommands: [TestCommand.self, CheckCommand.self, FaultCommandLine.self]),
       CommandGroup(
         name: "Files",

@@ -60,6 +60,7 @@ struct StatusText {
   /// Above twenty rows a table of sound rows says little: they are counted, and the others shown.
   func printTables() {
     printNodes()
+    printContainers()
     printSessions()
     if verbose { printLinks() }
     printMesh()
@@ -85,6 +86,27 @@ struct StatusText {
       column == 4 ? (shown[row].state == "running" ? palette.green(text) : palette.red(text)) : text
     }
     printTable(table, hidden: status.nodes.count - shown.count, "nodes run")
+  }
+
+  private func printContainers() {
+    let nodes = status.nodes.filter { node in
+      node.container.map { verbose || status.nodes.count <= 20 || $0.state != "ready" } == true
+    }
+    var table = Table("NODE", "IMAGE", "DIGEST", "STATE", "REASON")
+    for node in nodes {
+      guard let container = node.container else { continue }
+      table.add(
+        node.name, container.image, container.digest.map { String($0.prefix(19)) }, container.state, container.reason)
+    }
+    table.paint = { row, column, text in
+      guard column == 3 else { return text }
+      switch nodes[row].container?.state {
+      case "ready": return palette.green(text)
+      case "failed": return palette.red(text)
+      default: return text
+      }
+    }
+    printTable(table, hidden: 0, "")
   }
 
   private func printSessions() {

@@ -95,6 +95,10 @@ final class FakeLab: LabAPI {
   func capturePoints(_ selection: [String]) throws -> [CapturePointInfo] { try answer("capture") { _ in nil } }
   func exec(_ command: ExecCommand, in node: String) throws -> ExecResult { try answer("exec \(node)") { $0.exec } }
 
+  func setImage(_ request: ImageRequest, of node: String) throws -> ImageReply {
+    try answer("image \(node) \(request.image)") { _ in nil }
+  }
+
   func fault(_ command: FaultCommand) throws {
     try answer("fault \(command.kind) \(command.targets.joined(separator: " "))") { script in
       script.check = script.checkOfBroken ?? script.check

@@ -8,6 +8,8 @@ final class Bench {
   /// Ordinary-user benches run every netloom command as nobody, with a home of their own.
   let ordinary: Bool
   private var labs: [String] = []
+  /// For every command, over the test's own.
+  var environment: [String: String] = [:]
 
   init(ordinary: Bool = false) throws {
     directory = "/tmp/nlt-\(getpid())-\(UInt32.random(in: 0..<1 << 24))"
@@ -29,14 +31,16 @@ final class Bench {
   @discardableResult
   func netloom(_ arguments: [String], seconds: Double = 120) throws -> Finished {
     guard ordinary else {
-      return try Command.run(Command.netloom, arguments, in: directory, seconds: seconds)
+      return try Command.run(Command.netloom, arguments, in: directory, environment: environment, seconds: seconds)
     }
     let prefix = [
       "--reuid=\(Command.ordinaryUser)", "--regid=\(Command.ordinaryUser)", "--clear-groups", "env", "-u",
       "XDG_RUNTIME_DIR", "TMPDIR=\(directory)",
       "HOME=\(directory)",
     ]
-    return try Command.run("setpriv", prefix + [Command.netloom] + arguments, in: directory, seconds: seconds)
+    return try Command.run(
+      "setpriv", prefix + [Command.netloom] + arguments, in: directory, environment: environment,
+      seconds: seconds)
   }
 
   /// Writes a file into the folder and answers its path.

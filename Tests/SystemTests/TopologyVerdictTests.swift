@@ -8,7 +8,7 @@ import Testing
     "failover", "lossy-wan",
     "peering-lan", "chain-200", "nat-edge", "nat-asymmetric", "qos-shaping-vs-policing", "sdn-path-steering",
     "flowspec-mitigation", "enterprise-edge", "mesh-basic", "mesh-canary", "mesh-mtls-strict", "mesh-over-wan",
-    "anycast-service", "mesh-envoy-mixed",
+    "anycast-service", "mesh-envoy-mixed", "containers",
   ]
 
   @Test("a topology that claims to hold does", arguments: holding)

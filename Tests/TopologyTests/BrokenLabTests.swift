@@ -41,6 +41,9 @@ func parse(_ text: String) -> Parsed<ResolvedLab> {
   TopologyFile.parse(text: text, file: "t.yaml", baseDirectory: "/nonexistent")
 }
 
+/// A host with these keys.
+func container(_ keys: String) -> String { "name: t\ntopology:\n  nodes: {a: {kind: host, \(keys)}}\n" }
+
 /// Two eBGP routers and whatever is added below them.
 func pair(_ rest: String, a: String = "", b: String = "", link: String = ", relation: peer-peer") -> String {
   """
@@ -97,10 +100,23 @@ private let brokenText: [Broken] = [
 
 private let brokenNodes: [Broken] = [
   Broken("a kind that does not exist", "`router`", "name: t\ntopology:\n  nodes: {a: {kind: §routr}}\n"),
-  Broken("the kind registry", "not yet", "name: t\ntopology:\n  nodes: {a: {kind: §registry}}\n"),
+  Broken("a storage without a registry", "registry", "name: t\ntopology:\n  nodes: {a: {kind: host, §storage: x}}\n"),
   Broken("a node without kind", "kind", "name: t\ntopology:\n  nodes: {§a: {exec: []}}\n"),
   Broken("a node of which nothing is written", "kind", "name: t\ntopology:\n  nodes:\n    §a:\n"),
-  Broken("image", "not yet", "name: t\ntopology:\n  nodes: {a: {kind: host, §image: \"web:1\"}}\n"),
+  Broken("an image on a router", "host, pod", "name: t\ntopology:\n  nodes: {a: {kind: router, §image: \"web:1\"}}\n"),
+  Broken("an image with a short digest", "64 hex", container("image: §\"web@sha256:12\"")),
+  Broken("an image with a capital letter", "lower-case", container("image: §Web")),
+  Broken("limits without an image", "no `image`", container("§limits: {memory: 64mb}")),
+  Broken("no limit", "memory", container("image: web, limits: §{}")),
+  Broken("memory without a unit", "64mb", container("image: web, limits: {memory: §64}")),
+  Broken("too little memory", "so little", container("image: web, limits: {memory: §1mb}")),
+  Broken("no processor", "0.01", container("image: web, limits: {cpus: §0}")),
+  Broken("a bind without a destination", "/DESTINATION", container("image: web, binds: [§site]")),
+  Broken("a bind of nothing", "cannot read", container("image: web, binds: [§\"absent:/srv\"]")),
+  Broken("readiness without a port", "no port", container("image: web, ready: {http: §/health}")),
+  Broken("readiness at no path", "/health", container("image: web, ready: {http: §health, port: 80}")),
+  Broken("two lines of arguments", "2 lines", container("image: web, cmd: [a, §b]")),
+  Broken("arguments in an open quote", "not closed", container("image: web, cmd: [§\"a 'b\"]")),
   Broken("a mesh without services", "has no `services`", pair("§mesh: {mtls: strict}")),
   Broken("AS 0", "RFC 7607", "name: t\ntopology:\n  nodes: {a: {kind: router, asn: §0}}\n"),
   Broken("AS 23456", "AS_TRANS", "name: t\ntopology:\n  nodes: {a: {kind: router, asn: §23456}}\n"),

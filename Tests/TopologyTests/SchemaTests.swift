@@ -64,7 +64,9 @@ struct TheSchema {
     let forms: Set<String> = [
       "a scalar", "a list", "no name", "a name without a value", "a bad lab name", "a node name that is too long",
       "no nodes key", "an unknown key at the top", "an unknown key of a node", "a list where a mapping belongs",
-      "a mapping where a scalar belongs", "a kind that does not exist", "the kind registry", "image",
+      "a mapping where a scalar belongs", "a kind that does not exist", "no limit", "memory without a unit",
+      "a bind without a destination",
+      "readiness at no path",
       "a drift that does not exist", "two words in a nat rule", "a rate without a unit", "a rate with a unit of others",
       "a code point that does not exist", "a published port without the node's",
       "an empty match", "a flow specification without an action", "an apply of nothing",

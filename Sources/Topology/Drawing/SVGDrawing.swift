@@ -76,7 +76,7 @@ struct SVGDrawing {
     let style =
       switch node.kind {
       case .router: "box"
-      case .host, .pod: "box host"
+      case .host, .pod, .registry: "box host"
       case .switch: "box switch"
       case .bird, .frr, .gobgp, .openbgpd: "box daemon"
       }

@@ -41,7 +41,7 @@ public struct TopologyDrawing: Sendable {
   private static func dotShape(_ kind: NodeKind) -> String {
     switch kind {
     case .router: "shape=box, style=rounded"
-    case .host, .pod: "shape=box"
+    case .host, .pod, .registry: "shape=box"
     case .switch: "shape=diamond"
     case .bird, .frr, .gobgp, .openbgpd: "shape=box, style=rounded, peripheries=2"
     }

@@ -2,20 +2,21 @@
 enum NodeKeys {
   static let kinds = NodeKind.allCases.map(\.rawValue)
 
-  static let node = Record("a node", keys: identity + PacketKeys.keys + processes + MeshKeys.pod + later)
-  static let defaults = Record("`defaults`", keys: identity + PacketKeys.keys + processes + MeshKeys.pod + later)
+  static let node = Record("a node", keys: identity + PacketKeys.keys + processes + MeshKeys.pod + ContainerKeys.keys)
+  static let defaults = Record(
+    "`defaults`", keys: identity + PacketKeys.keys + processes + MeshKeys.pod + ContainerKeys.keys)
 
   /// Kinds a key means something for; a key that is not listed is for all. From `defaults:` a key is taken by the
   /// kinds it is for, written on another kind it is an error.
   static let kindsOfKey: [String: Set<NodeKind>] = [
     "asn": [.router, .bird, .frr, .gobgp, .openbgpd],
     "networks": [.router, .bird, .frr, .gobgp, .openbgpd],
-    "loopback": [.router, .host, .pod, .bird, .frr, .gobgp, .openbgpd],
+    "loopback": [.router, .host, .pod, .registry, .bird, .frr, .gobgp, .openbgpd],
     "bgp": [.router],
     "route-reflector": [.router],
     "config": [.bird, .frr, .gobgp, .openbgpd],
-    "routes": [.router, .host, .pod, .bird, .frr, .gobgp, .openbgpd],
-    "congestion": [.router, .host, .pod, .bird, .frr, .gobgp, .openbgpd],
+    "routes": [.router, .host, .pod, .registry, .bird, .frr, .gobgp, .openbgpd],
+    "congestion": [.router, .host, .pod, .registry, .bird, .frr, .gobgp, .openbgpd],
     "nat": stations,
     "filter": stations,
     "path": stations,
@@ -24,6 +25,11 @@ enum NodeKeys {
     "service": [.pod],
     "version": [.pod],
     "sidecar": [.pod],
+    "image": [.host, .pod],
+    "limits": [.host, .pod],
+    "binds": [.host, .pod],
+    "ready": [.host, .pod],
+    "storage": [.registry],
   ]
 
   /// What has addresses of its own.
@@ -42,8 +48,9 @@ enum NodeKeys {
 
   private static let identity: [Key] = [
     Key(
-      "kind", .scalar(.word(kinds, notYet: ["registry"])),
-      "a netloom router, a host, a pod (a host with a sidecar), a switch (Linux bridge), or a real daemon"
+      "kind", .scalar(.word(kinds)),
+      "a netloom router, a host, a pod (a host with a sidecar), a switch (Linux bridge), a registry of images, or a real "
+        + "daemon"
     ),
     Key("asn", .scalar(.asn), "its autonomous system; a router without one runs no BGP"),
     Key(
@@ -64,7 +71,7 @@ enum NodeKeys {
       "run by /bin/sh -c in order to completion at the start"),
     Key(
       "cmd", .list(.scalar(.text("a command")), example: "[\"python3 -m http.server 80\"]"),
-      "servers: supervised, restarted, logged"),
+      "servers: supervised, restarted, logged; with `image`, one line of arguments for its entrypoint"),
     Key("env", .names(.environmentName, .scalar(.anyText), example: "{LANG: C}"), "environment of its processes"),
     Key(
       "labels", .names(.text("a label"), .scalar(.anyText), example: "{site: west}"),
@@ -78,10 +85,6 @@ enum NodeKeys {
     Key(
       "neighbor-entries", .scalar(.word(["permanent", "learned"])),
       "permanent (the default): both ends of a point-to-point link know each other's MAC address from the start"),
-  ]
-
-  private static let later: [Key] = [
-    .notYet("image", "nodes from images")
   ]
 
   private static func congestionName(_ text: String) -> String? {

@@ -110,8 +110,13 @@ enum FilePath {
 
   /// nil when it is a file that we may read; otherwise why not.
   static func unreadable(_ path: String) -> String? {
+    if let reason = absent(path) { return reason }
     var status = stat()
-    guard stat(path, &status) == 0, access(path, R_OK) == 0 else { return String(cString: strerror(errno)) }
-    return status.st_mode & S_IFMT == S_IFDIR ? "it is a directory" : nil
+    return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR ? "it is a directory" : nil
+  }
+
+  /// nil when it is a file or a directory that we may read; otherwise why not.
+  static func absent(_ path: String) -> String? {
+    access(path, R_OK) == 0 ? nil : String(cString: strerror(errno))
   }
 }

@@ -53,18 +53,18 @@ public struct ResolvedLab: Sendable, Equatable {
 
 /// What a node is.
 public enum NodeKind: String, Hashable, Sendable, CaseIterable {
-  case router, host, pod, `switch`, bird, frr, gobgp, openbgpd
+  case router, host, pod, `switch`, registry, bird, frr, gobgp, openbgpd
 
   /// A real routing daemon with the user's own configuration.
   public var isDaemon: Bool {
     switch self {
     case .bird, .frr, .gobgp, .openbgpd: true
-    case .router, .host, .pod, .switch: false
+    case .router, .host, .pod, .switch, .registry: false
     }
   }
 
   /// Where programs run that send and answer, and nothing passes through.
-  public var isHost: Bool { self == .host || self == .pod }
+  public var isHost: Bool { self == .host || self == .pod || self == .registry }
 
   /// Passes packets between its interfaces by IP.
   public var forwards: Bool { self == .router || isDaemon }
@@ -100,7 +100,7 @@ public struct ResolvedNode: Sendable, Equatable {
   /// `NAME=VALUE`, sorted by name.
   public var environment: [String]
   public var labels: [String: String]
-  /// Absolute path of a daemon's configuration; nil for the other kinds.
+  /// Absolute path of a daemon's configuration, or of a registry's storage; nil for the other kinds.
   public var config: String?
   /// `neighbor-entries: permanent` (the default).
   public var permanentNeighbors: Bool
@@ -108,6 +108,8 @@ public struct ResolvedNode: Sendable, Equatable {
   public var functions: PacketFunctions
   /// Of pods; nil otherwise.
   public var pod: PodSettings?
+  /// nil: it runs no image.
+  public var container: ContainerSettings?
 
   /// The first loopback of the family.
   public func loopback(_ family: AddressFamily) -> IPAddress? {

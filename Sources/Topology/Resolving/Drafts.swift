@@ -26,6 +26,8 @@ final class NodeDraft {
   var functions = PacketFunctions()
   /// Of pods.
   var pod: PodSettings?
+  /// Of hosts and pods with an `image`.
+  var container: ContainerSettings?
   /// Its link ends, in the order of the file; position + 2 is the ifindex.
   var interfaces: [EndID] = []
 

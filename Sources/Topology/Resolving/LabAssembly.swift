@@ -62,9 +62,10 @@ extension LabResolver {
       interfaces: draft.interfaces.map { interface($0, resolvedLinks) }, sysctls: sysctls,
       congestionPlace: tree["congestion"]?.place,
       bgp: draft.isNetloomSpeaker ? bgp(index, restartTime) : nil, routes: draft.routes, exec: tree.texts("exec"),
-      commands: tree.texts("cmd"), environment: pairs(tree["env"]).map { "\($0.key)=\($0.value)" }.sorted(),
+      commands: draft.container == nil ? tree.texts("cmd") : [],
+      environment: pairs(tree["env"]).map { "\($0.key)=\($0.value)" }.sorted(),
       labels: pairs(tree["labels"]), config: draft.config, permanentNeighbors: isPermanent(draft),
-      functions: draft.functions, pod: draft.pod)
+      functions: draft.functions, pod: draft.pod, container: draft.container)
   }
 
   private func pairs(_ tree: Tree?) -> [String: String] {

@@ -91,7 +91,11 @@ extension LabResolver {
   }
 
   private func readConfig(_ node: NodeDraft) {
-    guard let kind = node.kind, kind.isDaemon else { return }
+    guard let kind = node.kind else { return }
+    if kind == .registry {
+      node.config = node.merged.text("storage").map { FilePath.absolute(FilePath.join(baseDirectory, $0)) }
+    }
+    guard kind.isDaemon else { return }
     guard let path = node.merged.text("config") else {
       if node.merged["config"] == nil {
         reporter.error(node.place, "node `\(node.name)` has no `config`; \(kind.rawValue) needs its configuration file")

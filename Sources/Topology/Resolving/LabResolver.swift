@@ -7,7 +7,7 @@ import NetTypes
 /// make sense of (a link to an unknown node), and later stages do not complain about what is missing for that reason.
 /// Every stage is linear in the size of the file, but for iBGP, which is as large as the mesh it makes.
 ///
-///   tree ─ nodes ─ links ─ segments ─ addresses ─ mesh ─ policies ─ sessions ─ routes ─ functions ─ tests ─► ResolvedLab
+///   tree ─ nodes ─ links ─ segments ─ addresses ─ mesh ─ containers ─ policies ─ sessions ─ routes ─ functions ─ tests ─► ResolvedLab
 final class LabResolver {
   let file: String
   let baseDirectory: String
@@ -50,6 +50,7 @@ final class LabResolver {
     joinSegments()
     assignAddresses()
     let mesh = MeshReader(self).read()
+    ContainerReader(self, mesh).read()
     deriveSessions()
     policies.warnOfUnused()
     readRoutes()
