@@ -53,7 +53,8 @@ public struct FieldList: Sendable {
   private mutating func add(_ start: Int, _ nameLength: Int, _ valueLength: Int, _ isSensitive: Bool) {
     entries.append(
       Entry(
-        start: Int32(clamping: start), nameLength: Int32(clamping: nameLength), valueLength: Int32(clamping: valueLength),
+        start: Int32(clamping: start), nameLength: Int32(clamping: nameLength),
+        valueLength: Int32(clamping: valueLength),
         isSensitive: isSensitive))
   }
 

@@ -13,7 +13,8 @@ import Testing
     let frames: @Sendable (UInt32) -> [UInt8]
   }
 
-  private static func frame(_ type: UInt8, _ flags: UInt8 = 0, _ stream: UInt32 = 0, _ payload: [UInt8] = []) -> [UInt8] {
+  private static func frame(_ type: UInt8, _ flags: UInt8 = 0, _ stream: UInt32 = 0, _ payload: [UInt8] = []) -> [UInt8]
+  {
     [0, 0, UInt8(payload.count), type, flags] + withUnsafeBytes(of: stream.bigEndian, Array.init) + payload
   }
 

@@ -190,7 +190,8 @@ import Testing
   func badResponse() throws {
     let origin = Origin { peer in
       guard peer.read(until: "SM\r\n\r\n") != nil, peer.frame(1, stream: 1) != nil else { return }
-      peer.write(RawFrame(type: 4).bytes + RawFrame.head(1, [(":status", "200"), ("transfer-encoding", "chunked")]).bytes)
+      peer.write(
+        RawFrame(type: 4).bytes + RawFrame.head(1, [(":status", "200"), ("transfer-encoding", "chunked")]).bytes)
       _ = peer.readAll()
     }
     let running = try Setup(.http2, [Setup.cluster2("web", origin.port)]).start()

@@ -95,7 +95,9 @@ final class HTTP2Peer {
   }
 
   /// One request and its whole response; what there is of it when the stream ends before.
-  func send(_ path: String = "/", _ more: [HeaderField] = [], method: String = "GET", body: String = "") throws -> Message {
+  func send(_ path: String = "/", _ more: [HeaderField] = [], method: String = "GET", body: String = "") throws
+    -> Message
+  {
     let id = try begin(HTTP2Peer.request(path, more, method: method), endStream: body.isEmpty)
     if !body.isEmpty { try session.send(id, Array(body.utf8), endStream: true) }
     return whole(id)

@@ -22,7 +22,10 @@ extension Setup {
     let running = try Setup(.http2, [Setup.cluster2("web", origin.port)]).start()
     let large = String(repeating: "0123456789abcdef", count: 50_000)
     let text = try curl(
-      ["--http2-prior-knowledge", "-w", " %{http_version} %{http_code}", "-d", "@-", "http://127.0.0.1:\(running.port)/a?b"],
+      [
+        "--http2-prior-knowledge", "-w", " %{http_version} %{http_code}", "-d", "@-",
+        "http://127.0.0.1:\(running.port)/a?b",
+      ],
       input: large)
     #expect(text == "/a?b \(large) 2 200")
   }
@@ -79,7 +82,8 @@ extension Setup {
     let seen = Mutex<[HeaderField]>([])
     let origin = Origin.http2 { server, id, message in
       seen.withLock { $0 = message.head + message.trailers }
-      try? server.session.submitResponse(id, [HeaderField(":status", "201"), HeaderField("x-a", "b")], endStream: false)
+      try? server.session.submitResponse(
+        id, [HeaderField(":status", "201"), HeaderField("x-a", "b")], endStream: false)
       _ = try? server.session.send(id, Array(message.text.utf8), endStream: false)
       try? server.session.submitTrailers(id, [HeaderField("x-sum", "5")])
     }
@@ -113,7 +117,8 @@ extension Setup {
     let client = try running.connect2()
     let id = try client.begin(
       HTTP2Peer.request(
-        "/p?q", [HeaderField("cookie", "a=1"), HeaderField("x-kept", "yes"), HeaderField("cookie", "b=2")], method: "PUT"),
+        "/p?q", [HeaderField("cookie", "a=1"), HeaderField("x-kept", "yes"), HeaderField("cookie", "b=2")],
+        method: "PUT"),
       endStream: false)
     try client.session.send(id, Array("hello".utf8), endStream: false)
     try client.session.submitTrailers(id, [HeaderField("x-check", "9")])
@@ -184,6 +189,53 @@ extension Setup {
       #expect(try client.send("/", HTTP2Peer.call, method: "POST", body: "\(number)").text == "\(number)!")
     }
     #expect(origin.accepted >= 3)
+  }
+
+  @Test("a server that has fallen silent loses its connection, not every request from then on")
+  func silentServer() throws {
+    let connections = Mutex(0)
+    let done = DispatchSemaphore(value: 0)
+    let origin = Origin { peer in
+      let isFirst = connections.withLock { count in
+        count += 1
+        return count == 1
+      }
+      let server = HTTP2Peer(peer, .server)
+      server.onMessage = { [unowned server] id, message in server.reply(id, "alive") }
+      guard isFirst else {
+        server.run { false }
+        return
+      }
+      server.run { server.messages[1]?.isWhole == true }
+      // It neither reads nor closes from here on.
+      done.wait()
+    }
+    defer { done.signal() }
+    var cluster = Setup.cluster2("web", origin.port)
+    cluster.connectTimeout = 300
+    var rule = RouteRule(backends: [WeightedBackend("web")])
+    rule.timeouts.request = 100
+    let running = try Setup(.http2, [cluster], route: rule).start()
+    let client = try running.connect2()
+    #expect(try client.send().text == "alive")
+    #expect(try client.send().status == 504)
+    var answers: [Int] = []
+    repeat { answers.append(try client.send().status) } while answers.last == 504 && answers.count < 100
+    #expect(answers.last == 200 && answers.count < 100)
+  }
+
+  @Test("a field that must not be compressed is marked so for the next hop too")
+  func sensitiveField() throws {
+    let seen = Mutex<[HeaderField]>([])
+    let origin = Origin.http2 { server, id, message in
+      seen.withLock { $0 = message.head }
+      server.reply(id, "")
+    }
+    let running = try Setup(.http2, [Setup.cluster2("web", origin.port)]).start()
+    let secret = HeaderField("authorization", "secret", isSensitive: true)
+    _ = try running.connect2().send("/", [secret, HeaderField("x", "y")])
+    let fields = seen.withLock { $0 }
+    #expect(fields.contains(secret) && fields.filter(\.isSensitive).count == 1)
   }
 
   @Test("draining says GOAWAY and lets the stream under way end")

@@ -22,6 +22,7 @@ final class HTTP2ClientConnection: ChannelOwner, HTTP2TransportOwner {
   private var isLeaving = false
   private var timer: LoopTimer?
   private var idleSince: UInt64 = 0
+  private var probeTimer: LoopTimer?
 
   /// Kept without streams for so many milliseconds; shorter than what servers usually keep.
   private static let idleLimit: UInt64 = 30_000
@@ -34,7 +35,7 @@ final class HTTP2ClientConnection: ChannelOwner, HTTP2TransportOwner {
     self.cluster = cluster
     self.endpoint = endpoint
     self.edge = edge
-    transport = HTTP2Transport(.client, worker.loop)
+    transport = HTTP2Transport(.client, worker)
     let channel = try worker.connect(cluster, endpoint, .http2, owner: self)
     self.channel = channel
     transport.open(channel, owner: self)
@@ -83,6 +84,20 @@ final class HTTP2ClientConnection: ChannelOwner, HTTP2TransportOwner {
   }
 
   func later(_ work: @escaping () -> Void) { worker.loop.enqueue(work) }
+
+  var received: UInt64 { channel?.received ?? 0 }
+
+  /// Asks for a sign of life; a server that gives none in the time of a connect is gone.
+  func probe() {
+    guard probeTimer == nil, let channel, channel.isOpen else { return }
+    let before = channel.received
+    transport.session.ping(0)
+    probeTimer = worker.loop.after(EventLoop.milliseconds(cluster.configuration.connectTimeout)) { [weak self] in
+      guard let self else { return }
+      probeTimer = nil
+      if received == before { fail("unresponsive") }
+    }
+  }
 
   // MARK: Events
 
@@ -163,6 +178,7 @@ final class HTTP2ClientConnection: ChannelOwner, HTTP2TransportOwner {
     self.channel = nil
     isLeaving = true
     timer?.cancel()
+    probeTimer?.cancel()
     if !isConnecting {
       // A server is told, so that it does not take it for a failure.
       transport.session.goAway()

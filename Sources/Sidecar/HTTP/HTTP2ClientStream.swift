@@ -17,6 +17,8 @@ final class HTTP2ClientStream: UpstreamStream {
   private var hasHead = false
   private var trailers: HeaderFields?
   private var awaitsDrain = false
+  /// What the connection had received when the request left.
+  private var receivedBefore: UInt64 = 0
 
   init(_ connection: HTTP2ClientConnection, _ exchange: Exchange, isReused: Bool) {
     self.connection = connection
@@ -33,6 +35,7 @@ final class HTTP2ClientStream: UpstreamStream {
     do throws(HTTP2SubmitError) {
       id = try session.submitRequest(head.fieldList, endStream: requestEnded)
       connection.opened(self, id)
+      receivedBefore = connection.received
     } catch {
       // Whoever is sending hears of it when he has finished.
       let reason = "request: \(error)"
@@ -63,6 +66,8 @@ final class HTTP2ClientStream: UpstreamStream {
     pending = []
     if id == 0 { return connection.withdraw(self) }
     session.reset(id, .cancel)
+    // Nothing at all has come since: the server may be gone without a word, and everybody uses its connection.
+    if !hasHead, connection.received == receivedBefore { connection.probe() }
     connection.transport.scheduleFlush()
   }
 

@@ -43,7 +43,7 @@ final class HTTP2ServerConnection: ChannelOwner, Drainable, HTTP2TransportOwner 
     self.channel = channel
     service = arrival.service
     peerAddress = arrival.client
-    transport = HTTP2Transport(.server, worker.loop)
+    transport = HTTP2Transport(.server, worker)
   }
 
   func start() {

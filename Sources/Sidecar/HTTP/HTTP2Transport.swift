@@ -9,6 +9,22 @@ protocol HTTP2TransportOwner: AnyObject {
   func sessionFinished()
 }
 
+/// Memory for what is on its way from a session to a socket: one piece per worker, since nothing stays in it.
+final class OutputBuffer {
+  private var bytes: [UInt8] = []
+  private static let keptCapacity = 1 << 18
+
+  /// Taken out, so that one who writes while another does gets a piece of his own.
+  func take() -> [UInt8] {
+    defer { bytes = [] }
+    return bytes
+  }
+
+  func giveBack(_ used: consuming [UInt8]) {
+    if used.capacity <= OutputBuffer.keptCapacity { bytes = used }
+  }
+}
+
 /// Belongs to one connection, whose channel calls go through it.
 final class HTTP2Transport {
   let session: HTTP2Session
@@ -16,7 +32,7 @@ final class HTTP2Transport {
   private var channel: Channel?
   /// Lives as long as the channel is open.
   private unowned var owner: (any HTTP2TransportOwner)?
-  private var output: [UInt8] = []
+  private let buffer: OutputBuffer
   private var isFlushScheduled = false
   private var isFinished = false
   /// Bytes that the socket has not taken, beyond which nothing more is taken from the session.
@@ -33,9 +49,10 @@ final class HTTP2Transport {
     return settings
   }
 
-  init(_ role: HTTP2Session.Role, _ loop: EventLoop) {
+  init(_ role: HTTP2Session.Role, _ worker: Worker) {
     session = HTTP2Session(role, settings: HTTP2Transport.settings)
-    self.loop = loop
+    loop = worker.loop
+    buffer = worker.outputBuffer
     session.onEvent = { [unowned self] event in
       if self.channel != nil { self.owner?.sessionEvent(event) }
     }
@@ -66,13 +83,14 @@ final class HTTP2Transport {
   }
 
   func flush() {
+    var output = buffer.take()
     while let channel, channel.queued < HTTP2Transport.channelLimit, session.wantsWrite {
       output.removeAll(keepingCapacity: true)
       session.pullOutput(into: &output)
       if output.isEmpty { break }
       output.withUnsafeBytes { channel.write($0) }
     }
-    if output.capacity > 1 << 18 { output = [] }
+    buffer.giveBack(output)
     guard let channel else { return }
     if channel.queued > 0 { channel.awaitsDrain = true }
     // Answers to a peer that sends and does not read would pile up in the session.

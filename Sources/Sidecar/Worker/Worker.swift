@@ -44,6 +44,7 @@ final class WorkerMailbox: Sendable {
 final class Worker {
   let loop: EventLoop
   let flushQueue: FlushQueue
+  let outputBuffer = OutputBuffer()
   let index: Int
   let workers: Int
   var random: FastRandom
