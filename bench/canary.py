@@ -71,6 +71,9 @@ def canary(text, seconds, between=lambda step: None):
     lab = text.split()[1]
     run("up", path, "--replace")
     try:
+        for pod in ("web-1", "web-2"):  # `up` does not wait for servers
+            while run("exec", f"{lab}/{pod}", "--", "curl", "-sf", "http://127.0.0.1:8080/", check=False).returncode:
+                time.sleep(0.05)
         result = {}
         def load():
             done = run("exec", f"{lab}/client", "--", "python3", f"{folder}/load.py", "run", "http://web/", "--for", str(seconds))

@@ -109,10 +109,12 @@ extension LabController {
     let kinds: Set = ["link", "session", "mesh", "change", "process"]
     let found = events.entries.suffix(2000).filter { event in
       guard kinds.contains(event.kind), event.at > since else { return false }
+      // What an agent says of its end of a link, the link's own event says too.
+      if event.kind == "link", !event.subject.contains(":") { return false }
       let ends = event.subject.split(separator: " ").map { String($0.prefix { $0 != ":" }) }
       return event.node.isEmpty || nodes.contains(event.node) || ends.contains(where: nodes.contains)
     }
-    return found.suffix(8).map { event in
+    return found.suffix(12).map { event in
       let time = event.at.drop { $0 != "T" }.dropFirst().prefix(12)
       let place = event.node.isEmpty ? "" : "\(event.node): "
       return "lately, \(time): \(place)\(event.kind) \(event.subject): \(event.text)"

@@ -183,15 +183,21 @@ final class XDSService {
   }
 
   private func answerWaiters() {
-    guard pending.isEmpty, !waiters.isEmpty else { return }
-    for (number, waiter) in waiters where waiter.pods.isEmpty || waiter.pods.isSubset(of: readyPods) { answer(number) }
+    guard !waiters.isEmpty else { return }
+    // A client that starts, or hangs, is no reason to keep another pod's programs waiting.
+    let ready = waiters.values.contains { !$0.pods.isEmpty } ? readyPods : []
+    for (number, waiter) in waiters {
+      if waiter.pods.isEmpty ? pending.isEmpty : waiter.pods.isSubset(of: ready) { answer(number) }
+    }
   }
 
-  /// Pods whose client has acknowledged its listeners: the last thing that it asks for when it starts, but for routes.
+  /// Pods whose client holds everything and has acknowledged its listeners: the last thing that it asks for when it
+  /// starts, but for routes.
   private var readyPods: Set<String> {
     Set(
       streams.values.compactMap { stream in
-        stream.aggregated.subscriptions[.listener].map { !$0.acknowledgedVersion.isEmpty } ?? false ? stream.pod : nil
+        let hasListeners = stream.aggregated.subscriptions[.listener].map { !$0.acknowledgedVersion.isEmpty } ?? false
+        return hasListeners && !pending.contains(stream.number) ? stream.pod : nil
       })
   }
 

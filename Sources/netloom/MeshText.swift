@@ -19,7 +19,8 @@ struct MeshText {
     for sidecar in status.sidecars {
       let acknowledged = sidecar.types.map { type in
         type.acknowledged == type.sent
-          ? "\(type.type) \(type.sent)" : "\(type.type) \(type.acknowledged) of \(type.sent)"
+          ? "\(type.type) \(shown(version: type.sent))"
+          : "\(type.type) \(shown(version: type.acknowledged)) of \(shown(version: type.sent))"
       }
       let refusals = sidecar.types.compactMap { type in type.refusal.map { "\(type.type): \($0)" } }
       sidecars.add(
@@ -36,6 +37,9 @@ struct MeshText {
       "", verdict,
     ]
   }
+
+  /// Without its digest, which tells machines apart what people count.
+  private func shown(version: String) -> String { version.isEmpty ? "none" : String(version.prefix { $0 != "." }) }
 
   private func shown(_ state: String) -> String {
     switch state {

@@ -49,13 +49,15 @@ final class ClientProcess {
 
   private var heard: String { String(decoding: buffer, as: UTF8.self) }
 
-  /// Ends it, whatever it is doing, and waits until it has ended.
+  /// Ends it, whatever it is doing, and waits until it has ended, never longer than for a minute.
   func stop() {
     guard process.isRunning else { return }
     process.terminate()
     // It has cleaned up when it has let go of its output.
     while (try? readLine("its end")) != nil {}
-    process.waitUntilExit()
+    let deadline = Date().addingTimeInterval(20)
+    while process.isRunning, Date() < deadline { usleep(10_000) }  // poll
+    if process.isRunning { kill(process.processIdentifier, SIGKILL) }
   }
 }
 

@@ -8,7 +8,8 @@ import XDS
 
 /// Clients that do what Envoy does on the wire, many on one thread: subscribe to everything, acknowledge, follow.
 final class FakeFleet: Sendable {
-  typealias Letter = @Sendable (FleetState) -> Void
+  /// nil: the thread has ended, and nobody else will read the letter.
+  typealias Letter = @Sendable (FleetState?) -> Void
 
   private let thread: ServerThread<Letter>
 
@@ -17,20 +18,21 @@ final class FakeFleet: Sendable {
       { loop in
         let state = FleetState(loop)
         return { letter in letter(state) }
-      }, abandon: { _ in })
+      }, abandon: { letter in letter(nil) })
   }
 
   /// Connects a client to the server's socket.
   func connect(_ path: String, pod: String, _ conduct: FakeClient.Conduct = FakeClient.Conduct()) {
     thread.post { state in
-      if let client = try? FakeClient(state.loop, path, pod, conduct) { state.clients.append(client) }
+      guard let state, let client = try? FakeClient(state.loop, path, pod, conduct) else { return }
+      state.clients.append(client)
     }
   }
 
   /// Runs a closure among the clients and hands its result back.
   func ask<Answer: Sendable>(_ body: @escaping @Sendable ([FakeClient]) -> Answer) async -> Answer {
     await withCheckedContinuation { continuation in
-      thread.post { continuation.resume(returning: body($0.clients)) }
+      thread.post { continuation.resume(returning: body($0?.clients ?? [])) }
     }
   }
 
@@ -38,7 +40,7 @@ final class FakeFleet: Sendable {
   func ending() async -> String {
     await withCheckedContinuation { continuation in
       thread.post { state in
-        for client in state.clients {
+        for client in state?.clients ?? [] {
           client.onEnd = { text in
             client.onEnd = nil
             continuation.resume(returning: text)
@@ -53,6 +55,7 @@ final class FakeFleet: Sendable {
 
   func disconnect(_ count: Int) {
     thread.post { state in
+      guard let state else { return }
       for client in state.clients.prefix(count) { client.close() }
       state.clients.removeFirst(min(count, state.clients.count))
     }
@@ -60,8 +63,8 @@ final class FakeFleet: Sendable {
 
   func stop() {
     thread.post { state in
-      for client in state.clients { client.close() }
-      state.loop.stop()
+      for client in state?.clients ?? [] { client.close() }
+      state?.loop.stop()
     }
     thread.join()
   }

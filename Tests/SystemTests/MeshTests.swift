@@ -41,6 +41,16 @@ import Testing
       .output
   }
 
+  /// `up` does not wait for servers.
+  private func awaitServers(_ bench: Bench, _ lab: String) throws {
+    for pod in ["web-1", "web-2"] {
+      #expect(
+        try bench.eventually(20) {
+          try bench.netloom(["exec", "\(lab)/\(pod)", "--", "curl", "-sf", "http://127.0.0.1:8080/"]).exit == 0
+        })
+    }
+  }
+
   /// 1,000 requests a second from the client while the body runs; what came of them.
   private func underLoad(_ bench: Bench, _ lab: String, seconds: Int, _ body: () throws -> Void) throws -> [String: Any]
   {
@@ -65,7 +75,7 @@ import Testing
     let bench = try Bench()
     let lab = "mt-canary-\(getpid())"
     _ = try bench.up(lab, Self.shop("mtls: off", web: ", split: {v1: 1}"))
-    #expect(try curl(bench, lab).contains("v1"), "served when `up` returns")
+    try awaitServers(bench, lab)
     let strict = try bench.file("strict.yaml", "mesh: {mtls: strict}")
     let load = try underLoad(bench, lab, seconds: 6) {
       for (old, new) in [(95, 5), (50, 50)] {
@@ -101,6 +111,7 @@ import Testing
     let manifest = try bench.file("route.yaml", route("/.*", "web-v1"))
     let up = try bench.up(lab, Self.shop("routes: [route.yaml]"))
     #expect(up.converged)
+    try awaitServers(bench, lab)
     #expect(try curl(bench, lab).contains("v1"))
 
     _ = try bench.file("route.yaml", route("/.*", "web-v2"))
@@ -257,6 +268,7 @@ import Testing
     }
     // near: isp1, near. far: isp2, between, far. Known when `up` returns.
     #expect(try priorities() == ["web-1": 0, "web-2": 1])
+    try awaitServers(bench, lab)
     #expect(try curl(bench, lab).contains("v1"))
     // near: isp2, isp1, near. As far as the other one.
     _ = try bench.netloom(["fault", "link-down", "home:eth2", "isp1:eth1", "--lab", lab])
@@ -290,6 +302,7 @@ import Testing
       }
       return result
     }
+    try awaitServers(bench, lab)
     _ = try json(bench, ["mesh", "split", "\(lab)/web", "v1=30", "v2=70"])
     let before = try versions()
     #expect(before.keys.sorted() == ["client", "web-1", "web-2"] && before["client"]?.count == 4)

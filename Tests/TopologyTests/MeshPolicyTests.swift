@@ -129,6 +129,16 @@ private func read(_ text: String) -> Parsed<ResolvedLab> {
     #expect(parsed.errors.contains { $0.description.contains(message) }, "\(parsed.diagnostics)")
   }
 
+  @Test func `who may call cannot be told where nobody has an identity`() {
+    let text = lab("rate-limit: 5").replacing(
+      "mesh:\n", with: "mesh:\n  mtls: off\n  authorization: [{to: web, allow: [client]}]\n")
+    let parsed = read(text)
+    #expect(parsed.value != nil)
+    #expect(
+      parsed.warnings.map(\.description).contains { $0.contains("mesh.yaml:14:3: warning: authorization with") },
+      "\(parsed.diagnostics)")
+  }
+
   @Test func `a lab without a mesh gets none by a CHANGE`() {
     let text = "name: t\ntopology: {nodes: {a: {kind: host}}, links: []}"
     let parsed = TopologyFile.parse(

@@ -28,6 +28,11 @@ struct MeshReader {
       service.announcedBy = announce(service, tree)
       return service
     }
+    if mtls == .off, let entry = tree.entry("authorization"), !entry.value.list.isEmpty {
+      reporter.warning(
+        entry.keyPlace,
+        "authorization with `mtls: off`: nobody has an identity, so the services that it names refuse all")
+    }
     let manifests = readManifests(tree)
     return MeshSettings(
       mutualTLS: mtls, services: announced, authorizations: readAuthorizations(tree, services, pods),
