@@ -141,6 +141,7 @@ struct PcapngBlock: RawRepresentable, Equatable {
 
   /// Bytes of an enhanced packet block before the frame.
   static let packetHeader = 28
+  static let decryptionSecrets = PcapngBlock(rawValue: 10)
 }
 
 /// Option codes; numbers below 10 mean different things in different blocks.

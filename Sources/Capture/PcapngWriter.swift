@@ -94,6 +94,16 @@ public struct PcapngWriter: ~Copyable {
   /// Adds a packet that a merge has encoded; its interface's number is this file's.
   public mutating func append(_ block: PacketBlock) { buffer.append(block.bytes) }
 
+  /// Adds lines of a TLS key log (NSS format), which decrypt what comes behind them (draft-ietf-opsawg-pcapng, section 4.7).
+  public mutating func append(tlsKeys lines: [UInt8]) {
+    buffer.block(.decryptionSecrets) { block in
+      block.append32(0x544C_534B)  // TLS Key Log
+      block.append32(UInt32(lines.count))
+      lines.withUnsafeBytes { block.append($0) }
+      block.pad()
+    }
+  }
+
   /// Adds the counters of an interface, usually once at the end.
   public mutating func append(
     statistics: CaptureStatistics, interface: Int, start: UInt64, end: UInt64

@@ -4025,6 +4025,12 @@ public nonisolated struct NLNodePlan: @unchecked Sendable {
   /// Clears the value of `container`. Subsequent reads from it will return its default value.
   public mutating func clearContainer() {_uniqueStorage()._container = nil}
 
+  /// of a pod: where its sidecar sends spans, http://IP:PORT[/PATH],PERCENT; empty: nowhere
+  public var tracing: String {
+    get {_storage._tracing}
+    set {_uniqueStorage()._tracing = newValue}
+  }
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
@@ -11520,7 +11526,7 @@ nonisolated extension NLKernelNeed: SwiftProtobuf.Message, SwiftProtobuf._Messag
 
 nonisolated extension NLNodePlan: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".NodePlan"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}kind\0\u{1}loopbacks\0\u{1}sysctls\0\u{1}environment\0\u{1}exec\0\u{1}commands\0\u{1}daemon\0\u{1}agent\0\u{1}listener\0\u{1}routes\0\u{1}forwarding\0\u{1}labels\0\u{1}publish\0\u{1}sidecar\0\u{1}container\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}kind\0\u{1}loopbacks\0\u{1}sysctls\0\u{1}environment\0\u{1}exec\0\u{1}commands\0\u{1}daemon\0\u{1}agent\0\u{1}listener\0\u{1}routes\0\u{1}forwarding\0\u{1}labels\0\u{1}publish\0\u{1}sidecar\0\u{1}container\0\u{1}tracing\0")
 
   fileprivate class _StorageClass {
     var _name: String = String()
@@ -11539,6 +11545,7 @@ nonisolated extension NLNodePlan: SwiftProtobuf.Message, SwiftProtobuf._MessageI
     var _publish: [NLPublished] = []
     var _sidecar: String = String()
     var _container: NLContainerPlan? = nil
+    var _tracing: String = String()
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -11565,6 +11572,7 @@ nonisolated extension NLNodePlan: SwiftProtobuf.Message, SwiftProtobuf._MessageI
       _publish = source._publish
       _sidecar = source._sidecar
       _container = source._container
+      _tracing = source._tracing
     }
   }
 
@@ -11599,6 +11607,7 @@ nonisolated extension NLNodePlan: SwiftProtobuf.Message, SwiftProtobuf._MessageI
         case 14: try { try decoder.decodeRepeatedMessageField(value: &_storage._publish) }()
         case 15: try { try decoder.decodeSingularStringField(value: &_storage._sidecar) }()
         case 16: try { try decoder.decodeSingularMessageField(value: &_storage._container) }()
+        case 17: try { try decoder.decodeSingularStringField(value: &_storage._tracing) }()
         default: break
         }
       }
@@ -11659,6 +11668,9 @@ nonisolated extension NLNodePlan: SwiftProtobuf.Message, SwiftProtobuf._MessageI
       try { if let v = _storage._container {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 16)
       } }()
+      if !_storage._tracing.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._tracing, fieldNumber: 17)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -11684,6 +11696,7 @@ nonisolated extension NLNodePlan: SwiftProtobuf.Message, SwiftProtobuf._MessageI
         if _storage._publish != rhs_storage._publish {return false}
         if _storage._sidecar != rhs_storage._sidecar {return false}
         if _storage._container != rhs_storage._container {return false}
+        if _storage._tracing != rhs_storage._tracing {return false}
         return true
       }
       if !storagesAreEqual {return false}

@@ -56,6 +56,20 @@ public struct HeaderFields: Sendable {
     return nil
   }
 
+  public func lastIndex(of known: KnownField) -> Int? {
+    for index in entries.indices.reversed() where entries[index].known == known { return index }
+    return nil
+  }
+
+  /// Puts a value of the same length in the place of a field's.
+  /// - Returns: false, and nothing done, for another length or bytes that no value may hold.
+  public mutating func overwrite(at index: Int, _ value: [UInt8]) -> Bool {
+    let range = entries[index].value
+    guard range.count == value.count, value.allSatisfy(ByteClass.isFieldContent) else { return false }
+    storage.replaceSubrange(Int(range.lowerBound)..<Int(range.upperBound), with: value)
+    return true
+  }
+
   /// The index of the first field of this name, in any case of letters.
   public func firstIndex(of name: String) -> Int? {
     for index in entries.indices where matches(entries[index].name, name) { return index }

@@ -71,6 +71,7 @@ private func nodePlan(_ node: ResolvedNode, of lab: ResolvedLab, isManaged: Bool
   plan.forwarding = node.kind.forwards
   plan.labels = node.labels
   plan.sidecar = node.pod?.sidecar.rawValue ?? ""
+  if node.pod?.sidecar == .netloom { plan.tracing = lab.tracing(of: node) ?? "" }
   plan.publish = node.functions.published.map { port in
     var published = NLPublished()
     published.outer = UInt32(port.outer)

@@ -10,6 +10,27 @@ extension ResolvedLab {
     node.pod?.service.flatMap { mesh?.service($0) }
   }
 
+  /// Where a pod's sidecar sends spans, as its command line has it; nil: nowhere.
+  func tracing(of pod: ResolvedNode) -> String? {
+    guard let tracing = mesh?.tracing else { return nil }
+    let collector = tracing.collector
+    guard let address = IPAddress(collector.host) ?? address(of: collector.host, seenFrom: pod) else { return nil }
+    let host = address.family == .ipv4 ? "\(address)" : "[\(address)]"
+    return "http://\(host):\(collector.port)\(collector.path),\(tracing.sampling)"
+  }
+
+  /// One that the pod has the family of, IPv4 first. A pod's collector on itself is asked by loopback.
+  private func address(of name: String, seenFrom pod: ResolvedNode) -> IPAddress? {
+    guard name != pod.name else { return IPAddress("127.0.0.1") }
+    let families = [AddressFamily.ipv4, .ipv6].filter { family in
+      pod.interfaces.contains { $0.address(family) != nil }
+    }
+    guard let node = node(name) else { return nil }
+    return families.lazy.compactMap { family in
+      node.interfaces.lazy.compactMap { $0.address(family) }.first ?? node.loopback(family)
+    }.first
+  }
+
   /// Addresses of lo beside the node's own: those of its service, where routers lead them here.
   func serviceAddresses(of node: ResolvedNode) -> [InterfaceAddress] {
     guard let service = service(of: node), !service.announcedBy.isEmpty else { return [] }

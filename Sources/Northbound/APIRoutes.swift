@@ -30,6 +30,7 @@ struct APIRoutes: Sendable {
     addChanges(to: router)
     addTraffic(to: router)
     addMesh(to: router)
+    addMeshTap(to: router)
     addStreams(to: router)
     return router
   }

@@ -34,6 +34,37 @@ struct HTTPExchange: Sendable {
     }
   }
 
+  /// Hands over an answer that goes on, piece by piece, until `take` says false, the task is cancelled or it ends.
+  func follow(_ take: ([UInt8]) throws -> Bool) async throws {
+    let connection = try await connect()
+    do {
+      try await connection.executeThenClose { inbound, outbound in
+        try await outbound.write(contentsOf: [.head(head), .end(nil)])
+        var status: UInt = 0
+        var refusal: [UInt8] = []
+        for try await part in inbound {
+          switch part {
+          case .head(let head): status = head.status.code
+          case .body(let bytes) where status == 200:
+            if try !take(Array(bytes.readableBytesView)) { return }
+          case .body(let bytes): refusal += Array(bytes.readableBytesView.prefix(65536))
+          case .end:
+            if status != 200 { throw Refused(status: Int(status), body: refusal) }
+            return
+          }
+        }
+      }
+    } catch is IOError {
+      throw ClientError.interrupted(socket: socket)
+    }
+  }
+
+  /// An answer other than the one that was to go on.
+  struct Refused: Error {
+    var status: Int
+    var body: [UInt8]
+  }
+
   private func perform() async throws -> Response {
     let connection = try await connect()
     do {

@@ -3,6 +3,7 @@
 //   --point NODE:IFACE:IFINDEX:PID   once per interface; --describe TEXT after it gives its description
 //   --filter EXPR --write FILE|- --for SECONDS --snaplen N --buffer BYTES
 //   --replace -   as --write -, where stdout is a file whose old content goes once the capture begins
+//   --keys SOCKET  once per sidecar whose TLS keys go into the file
 //   --files STEM  files of these names in the folder that stdin is: --split for one of each interface, --rotate-size BYTES
 //                 and --rotate-time SECONDS for a series of them, --keep N for the newest N of it
 //
@@ -20,6 +21,7 @@ struct CaptureCommand {
   private var filter = ""
   private var write: String?
   private var replaces = false
+  private var keys: [String] = []
   private var files = CaptureFilePlan()
   private var duration: UInt64?
   private var snapLength = 262_144
@@ -57,6 +59,9 @@ struct CaptureCommand {
       case "--filter": filter = value
       case "--write": (write, replaces) = (value, false)
       case "--replace": (write, replaces) = (value, true)
+      case "--keys":
+        keys.append(value)
+        files.isSecret = true
       case "--for": duration = try Self.seconds(option, value)
       case "--files": (files.folder, files.stem, write) = (0, try Self.stem(value), value)
       case "--rotate-size": files.mostBytes = UInt64(try Self.number(option, value, 1...(1 << 50)))
@@ -71,6 +76,7 @@ struct CaptureCommand {
     guard files.folder != nil || !files.isSplit && !files.isSeries && files.keep == 0 else {
       throw TraceRefusal(reason: "--split, --rotate-size, --rotate-time and --keep need --files")
     }
+    guard keys.isEmpty || write != nil else { throw TraceRefusal(reason: "--keys needs a file") }
     guard files.keep == 0 || files.isSeries else {
       throw TraceRefusal(reason: "--keep needs --rotate-size or --rotate-time")
     }
@@ -124,6 +130,7 @@ struct CaptureCommand {
     let file = files.folder == nil ? try openOutput() : 1
     defer { if file > 2 { _ = close(file) } }
     let session = CaptureSession(captures, try output(file, captures), file, loop)
+    let readers = keyReaders(loop, session)
     writeError("capturing on \(captures.states.count { $0.mac != nil }) interfaces\n")
     try loop.register(captures.descriptor, .read) { _ in session.poll() }
     // A closed pipe shows as an error condition although nothing is read from it; regular files cannot be watched.
@@ -133,13 +140,29 @@ struct CaptureCommand {
     if let duration { loop.after(duration) { loop.stop() } }
     session.scheduleRelease()
     try loop.run()
+    for reader in readers { reader.read() }
     let failure = session.finish()
     writeError(session.summary)
+    if !keys.isEmpty {
+      writeError("\(readers.reduce(0) { $0 + $1.count }) lines of TLS keys of \(readers.count) sidecars\n")
+    }
     if let failure, !failure.isClosedPipe {
       writeError("netloom: capture: \(write ?? "stdout"): \(failure)\n")
       return 3
     }
     return 0
+  }
+
+  /// A sidecar that does not answer is left out, and said.
+  private func keyReaders(_ loop: EventLoop, _ session: CaptureSession) -> [KeyLogReader] {
+    keys.compactMap { path in
+      do throws(SystemError) {
+        return try KeyLogReader(path, loop) { session.take(keys: $0) }
+      } catch {
+        writeError("netloom: no TLS keys of a sidecar: \(error)\n")
+        return nil
+      }
+    }
   }
 
   private func openOutput() throws(SystemError) -> Int32 {

@@ -15,6 +15,8 @@ struct CaptureFilePlan {
   var folder: Int32?
   var stem = ""
   var isSplit = false
+  /// It will hold keys: nobody else may read it.
+  var isSecret = false
   /// A file ends before it would be longer than this; 0: no limit.
   var mostBytes: UInt64 = 0
   /// A file ends when its packets cover this time, ns; 0: no limit.
@@ -49,6 +51,9 @@ final class CaptureFiles {
     try series[plan.isSplit ? target : 0].append(time, block)
   }
 
+  /// To every file, and to those that follow.
+  func append(tlsKeys lines: [UInt8]) { for one in series { one.append(tlsKeys: lines) } }
+
   func append(statistics: CaptureStatistics, interface: Int, start: UInt64, end: UInt64) {
     series[plan.isSplit ? interface : 0].append(statistics, block(interface), start, end)
   }
@@ -75,6 +80,9 @@ private final class FileSeries {
   private var written: UInt64 = 0
   private var firstTime: UInt64?
   private var names: [String] = []
+  /// So far: later files of a series hold packets of connections that began before.
+  private var keys: [UInt8] = []
+  private static let mostKeys = 16 << 20
 
   init(_ plan: CaptureFilePlan, _ stem: String, _ interfaces: [PcapngWriter.Interface]) {
     self.plan = plan
@@ -94,6 +102,7 @@ private final class FileSeries {
     let target = if let descriptor { descriptor } else { try create() }
     writer = PcapngWriter(target, PcapngSection(application: "netloom-probe"), interfaces)
     (written, firstTime) = (0, nil)
+    if !keys.isEmpty { writer?.append(tlsKeys: keys) }
   }
 
   private func create() throws(CaptureFileError) -> Int32 {
@@ -101,7 +110,8 @@ private final class FileSeries {
     let digits = String(number)
     let counter = "-" + String(repeating: "0", count: max(0, 5 - digits.count)) + digits
     let name = "\(stem)\(plan.isSeries ? counter : "").pcapng"
-    let opened = openat(plan.folder ?? AT_FDCWD, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
+    let mode: mode_t = plan.isSecret ? 0o600 : 0o644
+    let opened = openat(plan.folder ?? AT_FDCWD, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode)
     guard opened >= 0 else { throw CaptureFileError(code: errno) }
     file = FileDescriptor(owning: opened)
     names.append(name)
@@ -124,6 +134,12 @@ private final class FileSeries {
     guard plan.isSeries, let firstTime else { return false }
     if plan.mostTime > 0, time >= firstTime + plan.mostTime { return true }
     return plan.mostBytes > 0 && written + UInt64(pending + bytes) > plan.mostBytes
+  }
+
+  func append(tlsKeys lines: [UInt8]) {
+    writer?.append(tlsKeys: lines)
+    guard plan.isSeries, keys.count < Self.mostKeys else { return }
+    keys += lines
   }
 
   func append(_ statistics: CaptureStatistics, _ block: Int, _ start: UInt64, _ end: UInt64) {

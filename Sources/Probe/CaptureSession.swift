@@ -44,6 +44,9 @@ final class CaptureSession {
     merge.take(frame, direction ?? .foreign)
   }
 
+  /// Written at once: packets wait for `reorderWindow`, so keys come before what they decrypt.
+  func take(keys lines: [UInt8]) { files?.append(tlsKeys: lines) }
+
   func scheduleRelease() {
     loop.after(EventLoop.milliseconds(50)) { [weak self] in
       guard let self else { return }

@@ -19,22 +19,27 @@ public final class Sidecar: Sendable {
   /// Nanoseconds since 1970: tells counts of this process from those of one before it.
   private let started: UInt64
   private let report: @Sendable (String) -> Void
+  let observation: Observation
 
   /// Starts the workers and opens the listeners.
   /// - Parameters:
+  ///   - tracing: where spans go; nil: nowhere.
   ///   - report: gets what cannot be answered to a client, a line each, on any thread.
   /// - Throws: `ConfigurationError` for a bad configuration, `SystemError` where a listener cannot be opened.
   public init(
-    _ configuration: SidecarConfiguration, workers: Int = 1, report: @escaping @Sendable (String) -> Void = { _ in }
+    _ configuration: SidecarConfiguration, workers: Int = 1, tracing: Tracing? = nil,
+    report: @escaping @Sendable (String) -> Void = { _ in }
   ) throws {
+    let observation = Observation(tracing)
+    self.observation = observation
     ticketKeys = TLSContext.makeTicketKeys()
     started = WallClock.nanoseconds
     self.report = report
-    let runtime = try RuntimeConfiguration(configuration, ticketKeys: ticketKeys, keeping: nil)
+    let runtime = try RuntimeConfiguration(configuration, ticketKeys: ticketKeys, observation, keeping: nil)
     state = Mutex(State(runtime: runtime))
     mailboxes = (0..<max(1, workers)).map { _ in WorkerMailbox() }
     for (index, mailbox) in mailboxes.enumerated() {
-      try WorkerThread.start(index, mailboxes.count, runtime, mailbox, report)
+      try WorkerThread.start(index, mailboxes.count, runtime, observation, mailbox, report)
     }
     try adoptEverywhere(runtime)
   }
@@ -52,7 +57,7 @@ public final class Sidecar: Sendable {
   ///   is in force.
   public func apply(_ configuration: SidecarConfiguration) throws {
     let old = state.withLock { $0.runtime }
-    let runtime = try RuntimeConfiguration(configuration, ticketKeys: ticketKeys, keeping: old)
+    let runtime = try RuntimeConfiguration(configuration, ticketKeys: ticketKeys, observation, keeping: old)
     state.withLock { $0.runtime = runtime }
     try adoptEverywhere(runtime)
   }
@@ -105,16 +110,32 @@ public final class Sidecar: Sendable {
 
   /// Prometheus text.
   public var metrics: String {
-    let runtime = state.withLock { $0.runtime }
-    let configuration = runtime.source
-    let identity = runtime.contexts?.identity ?? ""
+    let configuration = self.configuration
     return PrometheusText.render(
-      pod: configuration.pod, identity: identity.isEmpty ? configuration.pod : identity,
-      version: configuration.version, workers: mailboxes.count, edges: edges)
+      pod: configuration.pod, identity: identity, version: configuration.version, workers: mailboxes.count,
+      edges: edges, spans: observation.tracing?.counts)
   }
+
+  /// The SPIFFE ID of the own certificate, the pod's name where there is none.
+  private var identity: String {
+    let runtime = state.withLock { $0.runtime }
+    let identity = runtime.contexts?.identity ?? ""
+    return identity.isEmpty ? runtime.source.pod : identity
+  }
+
+  /// The last part of it: the service that the pod belongs to.
+  var account: String { String(identity.split(separator: "/").last ?? "") }
 
   /// The same numbers for the control plane, see `EdgeReport`.
   public var edgeReport: String { EdgeReport.json(started: started, edges) }
+
+  /// Returns when they are closed.
+  func closeIdleConnections() {
+    _ = onEveryWorker { worker in
+      worker.closeIdleConnections()
+      return true
+    }
+  }
 
   /// Runs the closure on each worker's thread and waits for all of them.
   func onEveryWorker<Value: Sendable>(_ body: @escaping @Sendable (Worker) -> Value) -> [Value] {

@@ -30,13 +30,15 @@ public enum SidecarProgram {
         draining = true
         sidecar?.drain { drained.wake() }
       }
-      let started = try Sidecar(try mode.configuration(), workers: mode.workers) { say($0) }
+      let started = try Sidecar(try mode.configuration(), workers: mode.workers, tracing: mode.tracing) { say($0) }
       sidecar = started
       let admin = try mode.admin.map { try AdminServer(loop, $0, started) }
+      if !mode.control.isEmpty { try admin?.listen(unix: mode.control) }
+      let exporter = try mode.tracing.map { try SpanExporter(loop, $0, started) }
       announceReady()
       try loop.run()
       started.stop()
-      withExtendedLifetime(admin) {}
+      withExtendedLifetime((admin, exporter)) {}
       return 0
     } catch {
       say("\(error)")

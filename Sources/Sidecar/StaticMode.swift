@@ -3,7 +3,7 @@ import EventLoop
 import NetTypes
 
 /// What the command line says.
-struct StaticMode: Equatable {
+struct StaticMode {
   enum Security: Equatable { case none, inbound, outbound }
 
   var listen: SocketAddress
@@ -18,11 +18,13 @@ struct StaticMode: Equatable {
   var mark: UInt32 = 0
   var pod = "static"
   var accessLog = false
+  var control = ""
+  var tracing: Tracing?
 
   static let usage = """
     usage: netloom-sidecar --listen IP:PORT --upstream IP:PORT [--upstream IP:PORT ...] [--tcp | --http | --http2]
              [--in-tls | --out-tls] [--ca FILE --cert FILE --key FILE] [--workers N] [--admin IP:PORT]
-             [--mark N] [--pod NAME] [--access-log]
+             [--mark N] [--pod NAME] [--access-log] [--control PATH] [--otlp http://IP:PORT]
     """
 
   struct UsageError: Error, Equatable { let text: String }
@@ -64,6 +66,8 @@ struct StaticMode: Equatable {
     case "--cert": certificatePath = value
     case "--key": keyPath = value
     case "--pod": pod = value
+    case "--control": control = value
+    case "--otlp": tracing = try StaticMode.tracing(value)
     case "--workers":
       guard let count = Int(value), (1...64).contains(count) else {
         throw UsageError(text: "--workers \(value): 1 to 64")
@@ -76,15 +80,28 @@ struct StaticMode: Equatable {
     }
   }
 
+  /// `URL` or `URL,PERCENT`: the collector, and how many of the traces that begin here are recorded.
+  static func tracing(_ text: String) throws(UsageError) -> Tracing {
+    let parts = text.split(separator: ",", maxSplits: 1, omittingEmptySubsequences: false)
+    let sampling = parts.count == 2 ? Double(parts[1]) : 100
+    guard let sampling, let tracing = Tracing(String(parts[0]), sampling: sampling) else {
+      throw UsageError(text: "--otlp \(text): expected http://IP:PORT[/PATH][,PERCENT]")
+    }
+    return tracing
+  }
+
   func configuration() throws(SystemError) -> SidecarConfiguration {
     var configuration = SidecarConfiguration()
     configuration.pod = pod
     configuration.mark = mark
     configuration.accessLog = accessLog ? .standardOutput : .off
     if security != .none {
-      configuration.certificates = Certificates(
+      var certificates = Certificates(
         chain: try SmallFile.read(certificatePath), privateKey: try SmallFile.read(keyPath),
         trustedRoots: try SmallFile.read(caPath))
+      // They were made by hand: `openssl x509 -req` leaves it out unless it is told.
+      certificates.requiresKeyUsage = false
+      configuration.certificates = certificates
     }
     if security == .inbound {
       configuration.inbound = [

@@ -73,8 +73,13 @@ extension TLSConnection {
     if X509_get_extension_flags(leaf) & UInt32(EXFLAG_CA) != 0 {
       return .failure(TLSFailure(.certificateInvalid, "peer's certificate is an authority's"))
     }
-    let usage = X509_get_key_usage(leaf)  // all bits set when the certificate does not say
-    if usage & UInt32(KU_DIGITAL_SIGNATURE) == 0 || usage & UInt32(KU_KEY_CERT_SIGN | KU_CRL_SIGN) != 0 {
+    let usage = X509_get_key_usage(leaf)
+    let isSilent = usage == .max  // all bits set: the certificate does not say
+    if isSilent, context.requiresKeyUsage {
+      return .failure(TLSFailure(.certificateInvalid, "peer's certificate does not say its key usage"))
+    }
+    let signsOthers = usage & UInt32(KU_KEY_CERT_SIGN | KU_CRL_SIGN) != 0
+    if !isSilent, usage & UInt32(KU_DIGITAL_SIGNATURE) == 0 || signsOthers {
       return .failure(TLSFailure(.certificateInvalid, "peer's certificate is for another key usage"))
     }
     guard let id = SPIFFEID(certificate: leaf) else {

@@ -21,6 +21,7 @@ public final class TLSContext: Sendable {
   /// The SPIFFE ID of the own certificate; empty without one.
   public let identity: String
   let verification: Verification
+  let requiresKeyUsage: Bool
   /// SHA-256 over the roots and, of a client, over who it is: a session is good where this is the same.
   let sessionScope: [UInt8]
   private let alpn: [[UInt8]]
@@ -35,11 +36,14 @@ public final class TLSContext: Sendable {
   ///   - trustedRoots: PEM, one or more; may be empty when nobody is verified.
   ///   - alpn: application protocols (RFC 7301), the most wanted first. A server refuses a client that offers others
   ///     only; a peer that offers none is taken.
+  ///   - requiresKeyUsage: a peer's certificate without the extension is refused, as X.509-SVID (section 4.3) asks; one
+  ///     that has it must allow signatures all the same.
   ///   - ticketKeys: 80 bytes, see `makeTicketKeys`; servers with the same ones resume each other's sessions.
   ///   - keyLog: gets lines in the NSS key log format, which lets a capture be decrypted.
   public init(
     role: Role, certificateChain: [UInt8]?, privateKey: [UInt8]?, trustedRoots: [UInt8], alpn: [String] = [],
-    verify: Verification = .peerRequired, ticketKeys: [UInt8]? = nil, keyLog: (@Sendable (String) -> Void)? = nil
+    verify: Verification = .peerRequired, requiresKeyUsage: Bool = true, ticketKeys: [UInt8]? = nil,
+    keyLog: (@Sendable (String) -> Void)? = nil
   ) throws(TLSSetupError) {
     guard let context = SSL_CTX_new(role == .client ? TLS_client_method() : TLS_server_method()) else {
       throw .openSSL("no TLS context")
@@ -61,6 +65,7 @@ public final class TLSContext: Sendable {
     self.role = role
     self.identity = identity
     verification = verify
+    self.requiresKeyUsage = requiresKeyUsage
     self.keyLog = keyLog
     // The context is in use only as long as a connection, which keeps this object, is.
     SSL_CTX_set_ex_data(context, 0, Unmanaged.passUnretained(self).toOpaque())

@@ -48,6 +48,26 @@ public struct TLSFailure: Error, Hashable, Sendable, CustomStringConvertible {
     case other
   }
 
+  /// The reason in one word, for metrics.
+  public var word: String {
+    switch reason {
+    case .certificateExpired: "certificate-expired"
+    case .certificateNotYetValid: "certificate-not-yet-valid"
+    case .unknownAuthority: "unknown-authority"
+    case .noCertificate: "no-certificate"
+    case .noIdentity: "no-identity"
+    case .notAuthorized: "not-authorized"
+    case .certificateInvalid: "certificate-invalid"
+    case .plainText: "plain-text"
+    case .protocolVersion: "protocol-version"
+    case .noCommonProtocol: "no-common-protocol"
+    case .alert: "alert"
+    case .reset: "reset"
+    case .closed: "closed"
+    case .other: "other"
+    }
+  }
+
   public let reason: Reason
   /// In words, for people.
   public let detail: String

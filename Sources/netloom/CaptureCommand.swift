@@ -1,4 +1,5 @@
 import ArgumentParser
+import ControlProtocol
 import Glibc
 import Lab
 import NorthboundAPI
@@ -16,6 +17,11 @@ struct CaptureCommand: ParsableCommand {
         netloom capture isp1 -w - | wireshark -k -i -
         netloom capture -w lab.pcapng --split                  lab-NODE.IFACE.pcapng
         netloom capture -w lab.pcapng --rotate-size 100mb --keep 5
+        netloom capture -w lab.pcapng --tls-keys --for 10s     Wireshark reads mutual TLS
+
+      --tls-keys gathers the session keys of the mesh's sidecars while the capture runs and
+      puts them into the file, which then nobody else may read. Connections that stood
+      before stay closed; sidecars replace those that are idle when the capture begins.
 
       The file is complete after --for, SIGINT or SIGTERM; an old one is replaced
       once the capture begins. `lo` is captured only when asked for (NODE:lo).
@@ -44,6 +50,9 @@ struct CaptureCommand: ParsableCommand {
   @Option(help: ArgumentHelp("A series of files of at most this time each.", valueName: "time"))
   var rotateTime: TimeArgument?
 
+  @Flag(help: "Put the TLS keys of the mesh's sidecars into the file.")
+  var tlsKeys = false
+
   @Option(help: ArgumentHelp("Of a series keep the newest files only.", valueName: "files"))
   var keep: Int?
 
@@ -64,6 +73,7 @@ struct CaptureCommand: ParsableCommand {
     }
     if let keep, keep < 1 || keep > 1_000_000 { throw ValidationError("--keep is \(keep), expected 1 to 1000000") }
     if keep != nil, !isSeries { throw ValidationError("--keep needs --rotate-size or --rotate-time") }
+    if tlsKeys, write == nil { throw ValidationError("--tls-keys needs -w") }
     if split || isSeries, write == nil || write == "-" {
       throw ValidationError("--split, --rotate-size and --rotate-time need -w FILE")
     }
@@ -76,15 +86,16 @@ struct CaptureCommand: ParsableCommand {
     let (target, selection) = try options.find(all: points)
     let found = try waitFor { try await target.naming { try await $0.capturePoints(selection) } }
     guard !found.isEmpty else { throw LabError(.didNotHold, "there is no interface to capture on") }
+    let keys = tlsKeys ? try keySockets(target) : []
     var request = ExecRequest(
-      node: "", argv: try arguments(found), environment: Output.environment, directory: Output.currentDirectory,
+      node: "", argv: try arguments(found, keys), environment: Output.environment, directory: Output.currentDirectory,
       wantsTerminal: false)
     guard let write, write != "-" else { throw Exit(code: try target.run(request)) }
     if split || isSeries {
       request.descriptors = [try Self.openFolder(of: write), 1, 2]
       throw Exit(code: try target.run(request))
     }
-    let file = try Self.open(write)
+    let file = try Self.open(write, isSecret: tlsKeys)
     request.descriptors = [0, file.descriptor, 2]
     let code = try target.run(request)
     if code != 0, file.isNew { Self.removeEmpty(write) }
@@ -93,8 +104,9 @@ struct CaptureCommand: ParsableCommand {
 
   /// As netloom-probe's usage has them. The file is opened here, by the user and in the user's directory; what it held
   /// goes when the probe can capture, not before.
-  private func arguments(_ points: [CapturePointInfo]) throws -> [String] {
+  private func arguments(_ points: [CapturePointInfo], _ keys: [String]) throws -> [String] {
     var words = [try Programs.own("netloom-probe"), "capture"]
+    for socket in keys { words += ["--keys", socket] }
     for point in points {
       words += ["--point", "\(point.node):\(point.interface):\(point.ifindex):\(point.pid)"]
       if !point.description.isEmpty { words += ["--describe", point.description] }
@@ -113,10 +125,17 @@ struct CaptureCommand: ParsableCommand {
     return words
   }
 
-  private static func open(_ path: String) throws(LabError) -> (descriptor: Int32, isNew: Bool) {
-    let new = Glibc.open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o644)
+  /// Where each sidecar of netloom's answers.
+  private func keySockets(_ target: Lab) throws -> [String] {
+    let mesh = try waitFor { try await target.naming { try await $0.mesh() } }
+    return mesh.sidecars.filter { $0.sidecar == "netloom" }.map { target.directory.sidecarSocket($0.pod) }
+  }
+
+  private static func open(_ path: String, isSecret: Bool) throws(LabError) -> (descriptor: Int32, isNew: Bool) {
+    let new = Glibc.open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, isSecret ? 0o600 : 0o644)
     if new >= 0 { return (new, true) }
     let old = Glibc.open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0o644)
+    if old >= 0, isSecret { _ = fchmod(old, 0o600) }
     if old < 0 { throw LabError(.usage, "cannot write \(path): \(String(cString: strerror(errno)))") }
     return (old, false)
   }

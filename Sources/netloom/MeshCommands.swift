@@ -8,7 +8,8 @@ struct MeshCommand: AsyncParsableCommand {
     commandName: "mesh",
     abstract: "The service mesh: what its sidecars have, who gets which requests, and why.",
     subcommands: [
-      MeshStatusCommand.self, MeshEdgesCommand.self, MeshSplitCommand.self, MeshExplainCommand.self,
+      MeshStatusCommand.self, MeshEdgesCommand.self, MeshTapCommand.self, MeshSplitCommand.self,
+      MeshExplainCommand.self,
     ])
 }
 

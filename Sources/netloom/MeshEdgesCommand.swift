@@ -47,7 +47,8 @@ struct MeshEdgesCommand: AsyncParsableCommand {
 extension MeshText {
   func lines(_ edges: [MeshEdge]) -> [String] {
     guard !edges.isEmpty else { return ["no requests"] }
-    var table = Table("FROM", "TO", "VERSION", ">REQUESTS", ">SUCCESS", ">P50", ">P95", ">P99", ">RETRIES", ">EJECTIONS")
+    var table = Table(
+      "FROM", "TO", "VERSION", ">REQUESTS", ">SUCCESS", ">P50", ">P95", ">P99", ">RETRIES", ">EJECTIONS")
     for edge in edges {
       let quantiles = [0.5, 0.95, 0.99].map { edge.latency.quantile($0).map { spoken(seconds: $0) } }
       table.add(

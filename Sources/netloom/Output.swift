@@ -25,6 +25,13 @@ enum Output {
   /// Progress on a terminal: overwrites itself.
   static func progress(_ text: String) { write("\r\u{1B}[K\(text)", to: 2) }
 
+  /// One document on a line of its own, at once.
+  static func jsonLine(_ value: some Encodable) throws {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+    line(String(decoding: try encoder.encode(value), as: UTF8.self))
+  }
+
   static func json(_ value: some Encodable) throws {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]

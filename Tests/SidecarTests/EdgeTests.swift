@@ -88,7 +88,7 @@ struct Report: Decodable {
     do {
       let peer = try running.connect()
       peer.write("GET / HTTP/1.1\r\nHost: web\r\n\r\n")
-      while origin.accepted == 0 { usleep(1000) }
+      while origin.accepted == 0 { usleep(1000) }  // poll
       peer.resetOnClose()
     }
     defer { gate.signal() }
@@ -96,7 +96,7 @@ struct Report: Decodable {
     for _ in 0..<2000 {
       edge = try Report(running.sidecar).edges.first { $0.abandoned > 0 }
       if edge != nil { break }
-      usleep(1000)
+      usleep(1000)  // poll
     }
     #expect(edge?.requests == 0)
     #expect(edge?.failures == 0)

@@ -88,7 +88,7 @@ struct Mesh {
     let strict = try mesh.server(.http, origin.port)
     #expect(try !strict.get().text.contains("200"))
     #expect(origin.accepted == 0)
-    #expect(strict.metric("netloom_refusals_total", "reason=\"tls-handshake\"") == 1)
+    #expect(strict.metric("netloom_refusals_total", "reason=\"tls-plain-text\"") == 1)
     let permissive = try mesh.server(.http, origin.port, .permissive)
     #expect(try permissive.get().body == "ok")
     #expect(try mesh.client(.http, permissive.port).get().body == "ok")
@@ -128,13 +128,74 @@ struct Mesh {
     let origin = Origin.http { _, _ in response("ok") }
     let server = try mesh.server(.http, origin.port)
     let foreign = try CertificateAuthority.make(trustDomain: "lab", now: mesh.now)
-    for certificates in [
-      try mesh.certificates("client", by: foreign), try mesh.certificates("client", lifetime: 60, at: mesh.now - 3600),
+    for (certificates, reason) in [
+      (try mesh.certificates("client", by: foreign), "unknown-authority"),
+      (try mesh.certificates("client", lifetime: 60, at: mesh.now - 3600), "certificate-expired"),
+      (try mesh.certificates("client", lifetime: 60, at: mesh.now + 3600), "certificate-not-yet-valid"),
     ] {
+      // The client has sent its request before it hears of the refusal, which TLS 1.3 tells after the handshake.
       let answer = try mesh.client(.http, server.port, certificates: certificates).get()
-      #expect(answer.status >= 500)
+      #expect(answer.status == 502)
+      #expect(answer.field("netloom-refused")?.contains("upstream-failed") == true)
+      #expect(server.metric("netloom_refusals_total", "reason=\"tls-\(reason)\"") == 1, "\(reason)")
     }
     #expect(origin.accepted == 0)
+  }
+
+  @Test("a server with a certificate of another authority, or an expired one, is not spoken to, and why is said")
+  func foreignServers() throws {
+    let mesh = try Mesh()
+    let origin = Origin.http { _, _ in response("ok") }
+    let server = try mesh.server(.http, origin.port)
+    let foreign = try CertificateAuthority.make(trustDomain: "lab", now: mesh.now)
+    let client = try mesh.client(.http, server.port)
+    for certificates in [
+      try mesh.certificates("web", by: foreign), try mesh.certificates("web", lifetime: 60, at: mesh.now - 3600),
+    ] {
+      var configuration = server.sidecar.configuration
+      configuration.certificates = certificates
+      try server.sidecar.apply(configuration)
+      let answer = try client.get()
+      #expect(answer.status == 503)
+      #expect(answer.field("netloom-refused")?.contains("connect-failed") == true)
+      #expect(answer.field("netloom-refused")?.contains("because=tls") == true)
+    }
+    #expect(origin.accepted == 0)
+  }
+
+  @Test("what a client offers by ALPN must be what the port carries")
+  func alpn() throws {
+    let mesh = try Mesh()
+    let origin = Origin { $0.write("secret") }
+    let server = try mesh.server(.tcp, origin.port)
+    let certificates = try mesh.certificates("client")
+    // A client of HTTP at a port of TCP.
+    let answer = try mesh.client(.http, server.port, certificates: certificates).get()
+    #expect(answer.status == 503)
+    #expect(server.metric("netloom_refusals_total", "reason=\"tls-no-common-protocol\"") ?? 0 > 0)
+    #expect(origin.accepted == 0)
+    #expect(try mesh.client(.tcp, server.port).connect().readAll() == "secret")
+  }
+
+  @Test("key log lines go to whoever asks while he asks, and are of the handshakes of that time")
+  func keyLog() throws {
+    let mesh = try Mesh()
+    let origin = Origin.http { _, _ in response("ok") }
+    let server = try mesh.server(.http, origin.port)
+    let client = try mesh.client(.http, server.port)
+    #expect(try client.get().status == 200)
+    let admin = try Admin(client.sidecar)
+    let log = try admin.follow("/keylog")
+    // The connection that was idle has been closed: this request shakes hands anew.
+    #expect(try client.get().status == 200)
+    var labels: Set<String> = []
+    for _ in 0..<5 {
+      let line = try #require(log.read(until: "\n"))
+      #expect(line.wholeMatch(of: /[A-Z_0-9]+ [0-9a-f]{64} [0-9a-f]{64,96}\n/) != nil, "\(line)")
+      labels.insert(String(line.prefix { $0 != " " }))
+    }
+    #expect(labels.isSuperset(of: ["CLIENT_TRAFFIC_SECRET_0", "SERVER_TRAFFIC_SECRET_0"]))
+    #expect(!server.sidecar.observation.keys.isActive)
   }
 
   @Test("new certificates come into force without a lost request")

@@ -64,6 +64,15 @@ private func parse(_ text: String, directory: String = "/tmp") -> Parsed<Resolve
     #expect(parsed.value?.mesh?.service("shop")?.announcedBy == [])
   }
 
+  @Test func `a collector of spans is a node or an address`() throws {
+    let node = try #require(
+      parse(lab("{tracing: {otlp: \"http://edge:4318/v1/x\", sampling: 2.5%}, \(services)}")).value?.mesh?.tracing)
+    #expect(node.collector.host == "edge" && node.collector.port == 4318 && node.collector.path == "/v1/x")
+    #expect(node.sampling == 2.5)
+    let address = parse(lab("{tracing: {otlp: \"http://[2001:db8::1]:4318\"}, \(services)}")).value?.mesh?.tracing
+    #expect(address?.collector.host == "2001:db8::1" && address?.sampling == 100)
+  }
+
   @Test(arguments: [
     ("services: {}", "", "unknown service `shop`"),
     ("services: {shop: {port: 1}, webs: {port: 80}}", "", "unknown service `web`; did you mean `webs`?"),
@@ -84,6 +93,9 @@ private func parse(_ text: String, directory: String = "/tmp") -> Parsed<Resolve
     ("authorization: [{to: web, allow: [shp]}], \(services)", "", "did you mean `shop`?"),
     ("authorization: [{to: web, allow: [web-1]}], \(services)", "", "unknown service or pod without one `web-1`"),
     ("routes: [nowhere.yaml], \(services)", "", "cannot read `nowhere.yaml`"),
+    ("tracing: {otlp: \"http://edgy:4318\"}, \(services)", "", "unknown node `edgy`; did you mean `edge`?"),
+    ("tracing: {otlp: \"https://edge:4318\"}, \(services)", "", "expected http://HOST:PORT"),
+    ("tracing: {otlp: \"http://edge:4318\", sampling: 10}, \(services)", "", "the `%` is missing"),
     ("mtls: maybe, \(services)", "", "expected one of `strict`, `permissive`, `off`"),
   ])
   func `what does not fit is refused by name`(mesh: String, pods: String, message: String) {

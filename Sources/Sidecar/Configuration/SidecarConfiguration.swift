@@ -137,6 +137,8 @@ public struct Certificates: Sendable, Equatable {
   public var chain: [UInt8]
   public var privateKey: [UInt8]
   public var trustedRoots: [UInt8]
+  /// Peers' certificates must say what their keys are for (X.509-SVID, section 4.3).
+  public var requiresKeyUsage = true
 
   public init(chain: [UInt8], privateKey: [UInt8], trustedRoots: [UInt8]) {
     self.chain = chain

@@ -4,7 +4,7 @@ import Glibc
 import NetTypes
 
 /// What the command line says of a sidecar that follows a control plane.
-struct DiscoveryMode: Equatable {
+struct DiscoveryMode {
   /// The pod's name.
   var node = ""
   /// Path of the control plane's unix socket.
@@ -14,9 +14,12 @@ struct DiscoveryMode: Equatable {
   /// Path of the unix socket where the controller asks; empty: none.
   var control = ""
   var accessLog = false
+  var tracing: Tracing?
 
-  static let usage =
-    "usage: netloom-sidecar --node POD --xds PATH [--control PATH] [--workers N] [--admin IP:PORT] [--access-log]"
+  static let usage = """
+    usage: netloom-sidecar --node POD --xds PATH [--control PATH] [--workers N] [--admin IP:PORT] [--access-log]
+             [--otlp http://IP:PORT[/PATH][,PERCENT]]
+    """
 
   init(_ arguments: [String]) throws(StaticMode.UsageError) {
     var rest = arguments[...]
@@ -30,6 +33,7 @@ struct DiscoveryMode: Equatable {
       case "--node": node = value
       case "--xds": socket = value.hasPrefix("unix:") ? String(value.dropFirst(5)) : value
       case "--control": control = value
+      case "--otlp": tracing = try StaticMode.tracing(value)
       case "--workers":
         guard let count = Int(value), (1...64).contains(count) else {
           throw StaticMode.UsageError(text: "--workers \(value): 1 to 64")

@@ -19,11 +19,12 @@ extension SidecarProgram {
       let mark = DiscoveryMode.availableMark()
       if mark == 0 { say("may not set SO_MARK: where connections are intercepted, its own would be too") }
       let base = mode.base(mark: mark)
-      let started = try Sidecar(base, workers: mode.workers) { say($0) }
+      let started = try Sidecar(base, workers: mode.workers, tracing: mode.tracing) { say($0) }
       sidecar = started
       let admin = try AdminServer(loop, mode.admin, started)
       admin.isReady = false
       if !mode.control.isEmpty { try admin.listen(unix: mode.control) }
+      let exporter = try mode.tracing.map { try SpanExporter(loop, $0, started) }
       let session = DiscoverySession(node: mode.node, base, .redirected)
       let client = DiscoveryClient(loop, mode.socket, session, started) { say($0) }
       client.onReady = { [weak admin] in
@@ -34,7 +35,7 @@ extension SidecarProgram {
       try loop.run()
       client.stop()
       started.stop()
-      withExtendedLifetime(admin) {}
+      withExtendedLifetime((admin, exporter)) {}
       return 0
     } catch {
       say("\(error)")

@@ -51,16 +51,3 @@ extension Refusal {
     return (ResponseHead(status: status, fields: fields, framing: .length(UInt64(body.count))), body)
   }
 }
-
-/// W3C Trace Context: `traceparent` of a request that has none.
-enum TraceContext {
-  static func make(_ random: inout some RandomNumberGenerator) -> String {
-    func hexadecimal(_ value: UInt64) -> String {
-      let text = String(value | 1, radix: 16)
-      return String(repeating: "0", count: 16 - text.count) + text
-    }
-    let high = hexadecimal(random.next())
-    let low = hexadecimal(random.next())
-    return "00-\(high)\(low)-\(hexadecimal(random.next()))-01"
-  }
-}

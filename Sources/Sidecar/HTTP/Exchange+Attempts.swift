@@ -86,6 +86,7 @@ extension Exchange {
     upstream = stream
     phase = .sent
     attemptBegan = now
+    if worker.observation.isWatching { serverIdentity = stream.peerIdentity }
     if let limit = route?.rule.timeouts.backendRequest { armAttemptTimer(limit) }
     stream.sendHead(head)
     if !replay.isEmpty { replay.withUnsafeBytes { stream.sendBody($0) } }

@@ -35,6 +35,11 @@ final class Exchange {
   var usedFreeRetry = false
   var status = 0
   var refusedBecause = ""
+  /// The hop that refused and why, as the response says; kept while somebody looks.
+  var refusedBy: String?
+  /// The SPIFFE identity of the endpoint; kept while somebody looks.
+  var serverIdentity: String?
+  var trace: TraceContext?
   /// The response was cut short, or its gRPC status says so.
   var failed = false
   var bytesToServer: UInt64 = 0
@@ -121,9 +126,7 @@ final class Exchange {
     if !rule.requestHeaders.isEmpty { head.fields.apply(rule.requestHeaders) }
     if !backend.requestHeaders.isEmpty { head.fields.apply(backend.requestHeaders) }
     if let rewrite = rule.rewrite { head.apply(rewrite, prefix) }
-    if service.direction == .outbound, head.fields.firstIndex(of: .traceparent) == nil {
-      head.fields.append("traceparent", TraceContext.make(&worker.random))
-    }
+    beginSpan()
     for mirror in route.mirrors where worker.random.chance(percent: mirror.percent) {
       mirrorTargets.append(mirror.cluster)
     }
@@ -222,6 +225,7 @@ final class Exchange {
     }
     status = response.status
     if status == 101 { isTunnel = true }
+    if worker.observation.isWatching { refusedBy = response.fields.first("netloom-refused") }
     let changes = [route?.rule.responseHeaders, backend?.responseHeaders].compactMap { $0 }.filter { !$0.isEmpty }
     guard !changes.isEmpty else {
       downstream?.sendHead(response)
@@ -281,6 +285,9 @@ final class Exchange {
     guard phase != .over else { return }
     status = refusal.status
     refusedBecause = refusal.word
+    if worker.observation.isWatching {
+      refusedBy = "\(worker.configuration.pod)/\(service.direction.rawValue); \(refusal.reason)"
+    }
     edge.counts.refusals[refusal.word, default: 0] += 1
     let hop = "\(worker.configuration.pod)/\(service.direction.rawValue)"
     if isGRPC {
@@ -321,6 +328,7 @@ final class Exchange {
     countOutcome(time)
     edge.counts.bytesToServer &+= bytesToServer
     edge.counts.bytesToClient &+= bytesToClient
+    if worker.observation.isWatching { tell(time) }
     if worker.configuration.accessLog != .off { worker.accessLog.note(self, nanoseconds: time) }
     onOver?(self)
     onOver = nil

@@ -92,6 +92,7 @@ final class HTTP1ClientConnection: ChannelOwner, UpstreamStream {
     close()
   }
 
+  var peerIdentity: String? { channel?.tls?.peer?.description }
   var queued: Int { channel?.queued ?? 0 }
   func awaitDrain() { channel?.awaitsDrain = true }
   func pauseResponse() { channel?.pauseReading() }

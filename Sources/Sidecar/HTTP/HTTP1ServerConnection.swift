@@ -231,8 +231,8 @@ final class HTTP1ServerConnection: ChannelOwner, Drainable, DownstreamStream {
   }
 
   func channelFailed(_ channel: Channel, _ failure: ChannelFailure) {
-    if case .tls = failure {
-      worker.edge(service, source: peerIdentity).counts.refusals["tls-handshake", default: 0] += 1
+    if case .tls(let reason) = failure {
+      worker.edge(service, source: peerIdentity).counts.refusals["tls-\(reason.word)", default: 0] += 1
     }
     closeNow()
   }

@@ -27,6 +27,7 @@ final class HTTP2ClientStream: UpstreamStream {
   }
 
   private var session: HTTP2Session { connection.transport.session }
+  var peerIdentity: String? { connection.transport.peerIdentity }
 
   // MARK: The request
 

@@ -65,7 +65,7 @@ final class HTTP2ServerConnection: ChannelOwner, Drainable, HTTP2TransportOwner 
   func channelReady(_ channel: Channel) {
     guard let tls = channel.tls else { return }
     peerIdentity = tls.peer?.description
-    let edge = worker.edge(service.direction, service.name, "")
+    let edge = worker.edge(service, source: peerIdentity)
     edge.counts.handshakes += 1
     if tls.isResumed { edge.counts.handshakesResumed += 1 }
   }
@@ -84,8 +84,8 @@ final class HTTP2ServerConnection: ChannelOwner, Drainable, HTTP2TransportOwner 
   func channelDrained(_ channel: Channel) { if isLingering { closeNow() } else { transport.flush() } }
 
   func channelFailed(_ channel: Channel, _ failure: ChannelFailure) {
-    if case .tls = failure {
-      worker.edge(service.direction, service.name, "").counts.refusals["tls-handshake", default: 0] += 1
+    if case .tls(let reason) = failure {
+      worker.edge(service, source: peerIdentity).counts.refusals["tls-\(reason.word)", default: 0] += 1
     }
     closeNow()
   }
@@ -130,9 +130,11 @@ final class HTTP2ServerConnection: ChannelOwner, Drainable, HTTP2TransportOwner 
   }
 
   private func note(_ refusal: Refusal) {
-    let edge = worker.edge(service.direction, service.name, "")
+    let edge = worker.edge(service, source: peerIdentity)
     edge.counts.refusals[refusal.word, default: 0] += 1
     edge.counts.responses[refusal.status / 100] &+= 1
+    edge.counts.requests += 1
+    if refusal.status >= 500 { edge.counts.failures += 1 }
   }
 
   // MARK: Time
@@ -140,7 +142,7 @@ final class HTTP2ServerConnection: ChannelOwner, Drainable, HTTP2TransportOwner 
   private func expired() {
     if isLingering { return closeNow() }
     guard hasSettings else {
-      worker.edge(service.direction, service.name, "").counts.refusals["settings-timeout", default: 0] += 1
+      worker.edge(service, source: peerIdentity).counts.refusals["settings-timeout", default: 0] += 1
       return closeNow()
     }
     if isDraining, !hasGoneAway { return goAway() }
@@ -196,7 +198,7 @@ final class HTTP2ServerConnection: ChannelOwner, Drainable, HTTP2TransportOwner 
     if let failure = transport.session.failure {
       // The client has broken the rules; the GOAWAY has said which.
       let word = failure.code == .enhanceYourCalm ? "http2-flood" : "http2-violation"
-      worker.edge(service.direction, service.name, "").counts.refusals[word, default: 0] += 1
+      worker.edge(service, source: peerIdentity).counts.refusals[word, default: 0] += 1
     }
     transport.close()
     streams = [:]

@@ -2,6 +2,7 @@
 // frames of many streams go out by one write, and waits where the peer does not read.
 import EventLoop
 import HTTP2
+import TLS
 
 protocol HTTP2TransportOwner: AnyObject {
   func sessionEvent(_ event: HTTP2Event)
@@ -65,6 +66,8 @@ final class HTTP2Transport {
   }
 
   var isOpen: Bool { channel != nil }
+  /// SPIFFE identity of the peer; nil in the clear.
+  var peerIdentity: String? { channel?.tls?.peer?.description }
   var channelQueued: Int { channel?.queued ?? 0 }
 
   /// After a violation the session has nothing left but the GOAWAY that names it.

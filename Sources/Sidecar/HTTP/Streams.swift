@@ -31,6 +31,8 @@ protocol DownstreamStream: AnyObject {
 /// Where a request goes.
 protocol UpstreamStream: AnyObject {
   var isReused: Bool { get }
+  /// SPIFFE identity of the server; nil in the clear.
+  var peerIdentity: String? { get }
   func sendHead(_ head: RequestHead)
   func sendBody(_ bytes: UnsafeRawBufferPointer)
   func sendEnd(_ trailers: HeaderFields?)

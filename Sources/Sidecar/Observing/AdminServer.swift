@@ -14,6 +14,9 @@ public final class AdminServer {
   private var listeners: [Int32] = []
   private let sidecar: Sidecar
   private var open = 0
+  /// Those that get lines.
+  private var readers: [ObjectIdentifier: AdminConnection] = [:]
+  private var linesWait: Waker?
   /// What `/ready` says.
   public var isReady = true
   /// The port that it listens on.
@@ -34,6 +37,9 @@ public final class AdminServer {
 
   /// Answers on a unix socket too, and there everything.
   public func listen(unix path: String) throws(SystemError) {
+    linesWait = try loop.waker { [weak self] in
+      for reader in Array((self?.readers ?? [:]).values) { reader.pump() }
+    }
     let socket = try UnixSocket.listen(path, mode: 0o600)
     try serve(socket.release(), isPrivate: true) { raw throws(SystemError) in try UnixSocket.accept(raw) }
   }
@@ -54,10 +60,14 @@ public final class AdminServer {
   private func take(_ socket: consuming FileDescriptor, _ isPrivate: Bool) {
     guard open < AdminServer.most, let channel = try? Channel(loop, queue, socket, isConnecting: false) else { return }
     open += 1
-    channel.owner = AdminConnection(loop, channel) { [weak self] head in
-      self?.answer(head, isPrivate) ?? .whole(503, "")
-    } onEnd: { [weak self] in
+    channel.owner = AdminConnection(loop, channel) { [weak self] connection, head in
+      guard let self else { return .whole(503, "") }
+      let answer = answer(head, isPrivate)
+      if case .lines = answer { readers[ObjectIdentifier(connection)] = connection }
+      return answer
+    } onEnd: { [weak self] connection in
       self?.open -= 1
+      self?.readers[ObjectIdentifier(connection)] = nil
     }
   }
 
@@ -68,6 +78,12 @@ public final class AdminServer {
     case "/metrics": return .whole(200, sidecar.metrics)
     case "/config": return .whole(200, "version \(sidecar.configuration.version)\n")
     case "/edges" where isPrivate: return .whole(200, sidecar.edgeReport)
+    case "/tap" where isPrivate: return lines(sidecar.observation.taps, TapFilter(query: head.query))
+    case "/keylog" where isPrivate:
+      let answer = lines(sidecar.observation.keys, TapFilter())
+      // Of connections that stand already no key is known any more.
+      sidecar.closeIdleConnections()
+      return answer
     default: return .whole(404, "/ready /metrics /config\n")
     }
   }
@@ -75,19 +91,31 @@ public final class AdminServer {
 
 enum AdminAnswer {
   case whole(Int, String)
+  /// Until the reader goes.
+  case lines(FeedHub, LineFeed)
+}
+
+extension AdminServer {
+  private func lines(_ hub: FeedHub, _ filter: TapFilter) -> AdminAnswer {
+    guard let linesWait else { return .whole(503, "") }
+    let feed = LineFeed(filter, linesWait)
+    hub.add(feed)
+    return .lines(hub, feed)
+  }
 }
 
 private final class AdminConnection: ChannelOwner {
   private let channel: Channel
-  private let answer: (RequestHead) -> AdminAnswer
-  private let onEnd: () -> Void
+  private let answer: (AdminConnection, RequestHead) -> AdminAnswer
+  private let onEnd: (AdminConnection) -> Void
+  private var lines: (hub: FeedHub, feed: LineFeed)?
   private var parser = RequestParser()
   private var timer: LoopTimer?
   private var isAnswered = false
 
   init(
-    _ loop: EventLoop, _ channel: Channel, _ answer: @escaping (RequestHead) -> AdminAnswer,
-    onEnd: @escaping () -> Void
+    _ loop: EventLoop, _ channel: Channel, _ answer: @escaping (AdminConnection, RequestHead) -> AdminAnswer,
+    onEnd: @escaping (AdminConnection) -> Void
   ) {
     self.channel = channel
     self.answer = answer
@@ -101,13 +129,37 @@ private final class AdminConnection: ChannelOwner {
     guard !isAnswered else { return }
     do throws(HTTP1Failure) {
       guard try parser.parse(bytes).isComplete else { return }
-      switch answer(parser.head) {
+      switch answer(self, parser.head) {
+      case .lines(let hub, let feed): begin(hub, feed)
       case .whole(let status, let body):
         send(status, parser.head.method == .head ? "" : body, length: body.utf8.count)
       }
     } catch {
       send(error.status, "\(error.rawValue)\n", length: error.rawValue.utf8.count + 1)
     }
+  }
+
+  private func begin(_ hub: FeedHub, _ feed: LineFeed) {
+    isAnswered = true
+    timer?.cancel()
+    lines = (hub, feed)
+    var fields = HeaderFields()
+    fields.append("Content-Type", "application/x-ndjson")
+    let head = ResponseHead(status: 200, fields: fields, framing: .untilClose)
+    channel.append { head.write(to: &$0, Forwarding(closes: true)) }
+    channel.awaitsDrain = true
+  }
+
+  /// Sends what waits, once what was sent before has gone: the feed alone holds what a slow reader does not take.
+  func pump() {
+    guard let lines, channel.queued == 0 else { return }
+    let (bytes, dropped) = lines.feed.take()
+    guard !bytes.isEmpty || dropped > 0 else { return }
+    channel.append { output in
+      output.append(contentsOf: bytes)
+      if dropped > 0 { output.append(contentsOf: "{\"dropped\":\(dropped)}\n".utf8) }
+    }
+    channel.awaitsDrain = true
   }
 
   private func send(_ status: Int, _ body: String, length: Int) {
@@ -124,11 +176,11 @@ private final class AdminConnection: ChannelOwner {
   }
 
   func channelEnded(_ channel: Channel) {
-    if channel.queued == 0 { return end() }
+    if channel.queued == 0 || lines != nil { return end() }
     channel.awaitsDrain = true
   }
 
-  func channelDrained(_ channel: Channel) { end() }
+  func channelDrained(_ channel: Channel) { if lines == nil { end() } else { pump() } }
   func channelFailed(_ channel: Channel, _ failure: ChannelFailure) { end() }
 
   private func end() {
@@ -136,6 +188,8 @@ private final class AdminConnection: ChannelOwner {
     guard timer != nil else { return }
     timer?.cancel()
     timer = nil
-    onEnd()
+    if let lines { lines.hub.remove(lines.feed) }
+    lines = nil
+    onEnd(self)
   }
 }

@@ -32,7 +32,9 @@ enum EdgeReport {
     return "{" + members.map { "\"\($0)\":\($1)" }.joined(separator: ",") + "}"
   }
 
-  private static func list(_ numbers: [UInt64]) -> String { "[" + numbers.map(String.init).joined(separator: ",") + "]" }
+  private static func list(_ numbers: [UInt64]) -> String {
+    "[" + numbers.map(String.init).joined(separator: ",") + "]"
+  }
 }
 
 enum WallClock {

@@ -4,10 +4,15 @@ enum PrometheusText {
 
   /// - Parameter identity: what this pod is called as a client.
   static func render(
-    pod: String, identity: String, version: String, workers: Int, edges: [EdgeName: EdgeCounts]
+    pod: String, identity: String, version: String, workers: Int, edges: [EdgeName: EdgeCounts],
+    spans: (sent: UInt64, dropped: UInt64)? = nil
   ) -> String {
     var text = "# TYPE netloom_sidecar_info gauge\n"
     text += "netloom_sidecar_info{pod=\"\(escape(pod))\",version=\"\(escape(version))\",workers=\"\(workers)\"} 1\n"
+    if let spans {
+      text += "# TYPE netloom_spans_total counter\nnetloom_spans_total{outcome=\"sent\"} \(spans.sent)\n"
+      text += "netloom_spans_total{outcome=\"dropped\"} \(spans.dropped)\n"
+    }
     let sorted = edges.map { (Labels($0.key, identity), $0.value) }.sorted { $0.0.text < $1.0.text }
     text += "# TYPE netloom_requests_total counter\n"
     for (name, counts) in sorted {

@@ -7,30 +7,51 @@ enum MeshProtocol: String, CaseIterable, Sendable {
   case tcp = "netloom-tcp"
   case http1 = "netloom-http/1.1"
   case http2 = "h2"
+
+  /// What a client of a port may speak; whoever offers only others is refused in the handshake (no_application_protocol),
+  /// whoever offers nothing is taken at the port's word.
+  static func names(for port: ApplicationProtocol) -> [String] {
+    switch port {
+    case .tcp: [tcp.rawValue]
+    case .http: [http1.rawValue, "http/1.1", http2.rawValue]
+    case .http2, .grpc: [http2.rawValue, http1.rawValue]
+    }
+  }
 }
 
 final class TLSContexts: Sendable {
   let certificates: Certificates
-  let server: TLSContext
+  private let servers: [ApplicationProtocol: TLSContext]
   private let clients: [MeshProtocol: TLSContext]
+  /// The SPIFFE ID of the own certificate; empty without one.
+  let identity: String
 
-  /// - Parameter ticketKeys: the same for every context of a sidecar, so that a session outlives a rotation.
-  init(_ certificates: Certificates, ticketKeys: [UInt8]) throws(TLSSetupError) {
+  /// - Parameters:
+  ///   - ticketKeys: the same for every context of a sidecar, so that a session outlives a rotation.
+  ///   - keys: who reads key logs; nothing of them is kept.
+  init(_ certificates: Certificates, ticketKeys: [UInt8], keys: FeedHub) throws(TLSSetupError) {
     self.certificates = certificates
-    server = try TLSContext(
-      role: .server, certificateChain: certificates.chain, privateKey: certificates.privateKey,
-      trustedRoots: certificates.trustedRoots, alpn: MeshProtocol.allCases.map(\.rawValue), ticketKeys: ticketKeys)
+    let keyLog: @Sendable (String) -> Void = { line in if keys.isActive { keys.offer(line + "\n") } }
+    var servers: [ApplicationProtocol: TLSContext] = [:]
+    for port in [ApplicationProtocol.tcp, .http, .http2, .grpc] {
+      servers[port] = try TLSContext(
+        role: .server, certificateChain: certificates.chain, privateKey: certificates.privateKey,
+        trustedRoots: certificates.trustedRoots, alpn: MeshProtocol.names(for: port),
+        requiresKeyUsage: certificates.requiresKeyUsage, ticketKeys: ticketKeys, keyLog: keyLog)
+    }
+    self.servers = servers
+    identity = servers[.tcp]?.identity ?? ""
     var clients: [MeshProtocol: TLSContext] = [:]
     for name in MeshProtocol.allCases {
       clients[name] = try TLSContext(
         role: .client, certificateChain: certificates.chain, privateKey: certificates.privateKey,
-        trustedRoots: certificates.trustedRoots, alpn: [name.rawValue])
+        trustedRoots: certificates.trustedRoots, alpn: [name.rawValue],
+        requiresKeyUsage: certificates.requiresKeyUsage, keyLog: keyLog)
     }
     self.clients = clients
   }
 
-  /// The SPIFFE ID of the own certificate; empty without one.
-  var identity: String { server.identity }
+  func client(_ name: MeshProtocol) -> TLSContext? { clients[name] }
 
-  func client(_ name: MeshProtocol) -> TLSContext { clients[name] ?? server }
+  func server(_ port: ApplicationProtocol) -> TLSContext? { servers[port] }
 }

@@ -15,6 +15,7 @@ final class TCPRelay: ChannelOwner, Drainable {
   private let service: ServiceRuntime
   private let clientAddress: SocketAddress?
   private var server: Channel?
+  private var refused: String?
   private var cluster: ClusterRuntime?
   private var endpoint: EndpointRuntime?
   private var edge: Edge
@@ -182,7 +183,9 @@ final class TCPRelay: ChannelOwner, Drainable {
 
   func channelFailed(_ channel: Channel, _ failure: ChannelFailure) {
     if channel === server, !isRelaying { return connectFailed() }
-    if case .tls = failure, channel === client, server == nil { edge.counts.refusals["tls-handshake", default: 0] += 1 }
+    if case .tls(let reason) = failure, channel === client, server == nil {
+      edge.counts.refusals["tls-\(reason.word)", default: 0] += 1
+    }
     end(byReset: true)
   }
 
@@ -201,6 +204,7 @@ final class TCPRelay: ChannelOwner, Drainable {
       ) { [self] forward, backward in
         spliced = nil
         account(sent &+ forward, received &+ backward)
+        tell(sent &+ forward, received &+ backward)
         finish()
       }
       spliced = pair
@@ -219,6 +223,7 @@ final class TCPRelay: ChannelOwner, Drainable {
 
   private func refuse(_ reason: String) {
     edge.counts.refusals[reason, default: 0] += 1
+    refused = "\(worker.configuration.pod)/\(service.direction.rawValue); \(reason) service=\(service.name)"
     edge.counts.requests += 1
     edge.counts.failures += 1
     end(byReset: true)
@@ -227,6 +232,7 @@ final class TCPRelay: ChannelOwner, Drainable {
   private func end(byReset: Bool) {
     guard !isOver else { return }
     account(client.received, server?.received ?? 0)
+    tell(client.received, server?.received ?? 0)
     if byReset {
       client.abort()
       server?.abort()
@@ -235,6 +241,16 @@ final class TCPRelay: ChannelOwner, Drainable {
       server?.close()
     }
     finish()
+  }
+
+  /// Once, at the end, while the channels are still there.
+  private func tell(_ toServer: UInt64, _ toClient: UInt64) {
+    let taps = worker.observation.taps
+    guard taps.isActive else { return }
+    let line = TapRecord.line(
+      service, endpoint, client: clientAddress, source: identity, server: server?.tls?.peer?.description,
+      nanoseconds: worker.loop.now &- began, toServer: toServer, toClient: toClient, refused: refused)
+    taps.offer(line) { $0.matches(service: service.name, method: nil, path: nil, status: 0) }
   }
 
   private func account(_ toServer: UInt64, _ toClient: UInt64) {

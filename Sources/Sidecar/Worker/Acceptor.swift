@@ -158,8 +158,10 @@ enum ClientConnection {
   static func start(_ worker: Worker, _ socket: consuming FileDescriptor, _ arrival: Arrival, tls: Bool) {
     var makeTLS: ((Int32) throws -> TLSConnection)?
     if tls {
-      guard let contexts = worker.runtime.contexts else { return TCPSocket.abort(socket.release()) }
-      makeTLS = { descriptor in try TLSConnection(contexts.server, descriptor: descriptor) }
+      guard let context = worker.runtime.contexts?.server(arrival.service.applicationProtocol) else {
+        return TCPSocket.abort(socket.release())
+      }
+      makeTLS = { descriptor in try TLSConnection(context, descriptor: descriptor) }
     }
     do {
       let channel = try Channel(worker.loop, worker.flushQueue, socket, isConnecting: false, tls: makeTLS)
@@ -223,9 +225,8 @@ final class Negotiation: ChannelOwner, Drainable {
   func channelEnded(_ channel: Channel) { closeNow() }
 
   func channelFailed(_ channel: Channel, _ failure: ChannelFailure) {
-    if case .tls = failure {
-      let edge = worker.edge(arrival.service.direction, arrival.service.name, "")
-      edge.counts.refusals["tls-handshake", default: 0] += 1
+    if case .tls(let reason) = failure {
+      worker.edge(arrival.service).counts.refusals["tls-\(reason.word)", default: 0] += 1
     }
     closeNow()
   }

@@ -7,9 +7,9 @@ final class RuntimeConfiguration: Sendable {
   let source: SidecarConfiguration
   let contexts: TLSContexts?
 
-  init(_ source: SidecarConfiguration, ticketKeys: [UInt8], keeping old: RuntimeConfiguration?)
-    throws(ConfigurationError)
-  {
+  init(
+    _ source: SidecarConfiguration, ticketKeys: [UInt8], _ observation: Observation, keeping old: RuntimeConfiguration?
+  ) throws(ConfigurationError) {
     try ConfigurationCheck.check(source)
     self.source = source
     if let certificates = source.certificates {
@@ -17,7 +17,7 @@ final class RuntimeConfiguration: Sendable {
         self.contexts = contexts
       } else {
         do throws(TLSSetupError) {
-          contexts = try TLSContexts(certificates, ticketKeys: ticketKeys)
+          contexts = try TLSContexts(certificates, ticketKeys: ticketKeys, keys: observation.keys)
         } catch {
           throw ConfigurationError("certificates: \(error.description)")
         }

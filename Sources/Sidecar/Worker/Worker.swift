@@ -63,11 +63,15 @@ final class Worker {
   /// Client connections, by identity; each takes itself out.
   private var clients: [ObjectIdentifier: any Drainable] = [:]
   let accessLog: AccessLog
+  let observation: Observation
   /// Says what cannot be answered to anybody.
   let report: (String) -> Void
 
-  init(_ loop: EventLoop, index: Int, workers: Int, _ runtime: RuntimeConfiguration, report: @escaping (String) -> Void)
-  {
+  init(
+    _ loop: EventLoop, index: Int, workers: Int, _ runtime: RuntimeConfiguration, _ observation: Observation,
+    report: @escaping (String) -> Void
+  ) {
+    self.observation = observation
     self.loop = loop
     flushQueue = FlushQueue(loop)
     self.index = index
@@ -229,19 +233,26 @@ extension Worker {
     onDrained = nil
   }
 
+  /// What waits for its next request is closed, so that that request begins with a handshake.
+  func closeIdleConnections() {
+    for cluster in clusters.values { for endpoint in cluster.endpoints { endpoint.closeIdle() } }
+  }
+
   /// A connection to an endpoint, under way.
   func connect(
     _ cluster: ClusterRuntime, _ endpoint: EndpointRuntime, _ name: MeshProtocol, owner: any ChannelOwner
   ) throws -> Channel {
     let socket = try TCPSocket.connect(endpoint.configuration.address, mark: configuration.mark)
-    guard endpoint.configuration.usesTLS, let contexts = cluster.contexts, let tls = cluster.configuration.tls else {
+    guard endpoint.configuration.usesTLS, let context = cluster.contexts?.client(name),
+      let tls = cluster.configuration.tls
+    else {
       return try makeChannel(socket, owner: owner, tls: nil)
     }
     var authorize: (@Sendable (SPIFFEID) -> Bool)?
     if let identities = tls.identities { authorize = { identities.contains($0.description) } }
     let makeTLS: (Int32) throws -> TLSConnection = { descriptor in
       let connection = try TLSConnection(
-        contexts.client(name), descriptor: descriptor, serverName: tls.serverName, resuming: endpoint.session,
+        context, descriptor: descriptor, serverName: tls.serverName, resuming: endpoint.session,
         authorize: authorize)
       connection.newSession = { [weak endpoint] in endpoint?.session = $0 }
       return connection

@@ -7,15 +7,15 @@ import Synchronization
 enum WorkerThread {
   /// Returns when the worker takes work.
   static func start(
-    _ index: Int, _ workers: Int, _ runtime: RuntimeConfiguration, _ mailbox: WorkerMailbox,
-    _ report: @escaping @Sendable (String) -> Void
+    _ index: Int, _ workers: Int, _ runtime: RuntimeConfiguration, _ observation: Observation,
+    _ mailbox: WorkerMailbox, _ report: @escaping @Sendable (String) -> Void
   ) throws(SystemError) {
     let outcome = ResultBox<SystemError?>()
     let started = Gate(1)
     let body: @Sendable () -> Void = {
       do throws(SystemError) {
         let loop = try EventLoop()
-        let worker = Worker(loop, index: index, workers: workers, runtime, report: report)
+        let worker = Worker(loop, index: index, workers: workers, runtime, observation, report: report)
         try mailbox.open(worker)
         outcome.add(nil)
         started.pass()

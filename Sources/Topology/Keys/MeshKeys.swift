@@ -20,6 +20,20 @@ enum MeshKeys {
       Key(
         "authorization", .list(.record(authorization), example: "[{to: web, allow: [client]}]"),
         "who may call a service, by the service it is itself; a service that no rule names takes all"),
+      Key(
+        "tracing", .record(tracing),
+        "sidecars send a span of each request; read when a sidecar starts"),
+    ])
+
+  private static let tracing = Record(
+    "`tracing`",
+    keys: [
+      Key(
+        "otlp", .scalar(.collector), .required,
+        "a collector that takes spans by OTLP/HTTP, on a node of the lab or by its address"),
+      Key(
+        "sampling", .scalar(.percent),
+        "how many of the traces that begin at a sidecar are recorded; 100% unless written"),
     ])
 
   private static let service = Record("a service", keys: places + ServiceKeys.policy)

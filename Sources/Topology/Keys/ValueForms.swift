@@ -121,6 +121,11 @@ extension ScalarForm {
     return parseTime(text) == nil ? unitProblem(text) : .plain
   }
 
+  /// See `CollectorURL`.
+  static let collector = ScalarForm.parsed(
+    "http://HOST:PORT, such as http://collector:4318", schema: .text("^http://[^/]+:[0-9]+(/.*)?$")
+  ) { CollectorURL($0) }
+
   static let percent = ScalarForm(
     "a percentage from 0% to 100% with at most 4 decimals, such as 0.1%", schema: .text("^[0-9]+(\\.[0-9]+)?%$")
   ) { text in

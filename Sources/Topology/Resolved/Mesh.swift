@@ -14,6 +14,9 @@ public struct MeshSettings: Sendable, Equatable {
   /// The files that `routes` came from, as they were read: path as `mesh.routes` writes it → text.
   public var manifests: [String: String]
 
+  /// Where sidecars send spans; nil: nowhere.
+  public var tracing: TracingSettings?
+
   public func service(_ name: String) -> MeshService? { services.first { $0.name == name } }
 }
 
@@ -60,6 +63,40 @@ public struct MeshAuthorization: Sendable, Equatable {
   public var to: String
   /// Services, or pods that belong to none.
   public var allowed: [String]
+}
+
+public struct TracingSettings: Sendable, Equatable {
+  /// The host is a node of the lab or an address.
+  public var collector: CollectorURL
+  /// Per cent of the traces that begin at a sidecar.
+  public var sampling: Double
+}
+
+/// `http://HOST:PORT[/PATH]`
+public struct CollectorURL: Sendable, Equatable {
+  public var host: String
+  public var port: UInt16
+  /// With its slash; empty: the usual one.
+  public var path: String
+
+  /// Nil for another scheme, no port, or characters that no URL has.
+  public init?(_ text: String) {
+    let scheme = "http://"
+    guard text.hasPrefix(scheme), text.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F && $0 != 0x2C }) else { return nil }
+    let rest = text.dropFirst(scheme.count)
+    let authority = rest.prefix { $0 != "/" }
+    guard let colon = authority.lastIndex(of: ":"), let port = UInt16(authority[authority.index(after: colon)...]),
+      port > 0
+    else { return nil }
+    let host = authority[..<colon]
+    let bare = host.hasPrefix("[") && host.hasSuffix("]") ? host.dropFirst().dropLast() : host
+    guard !bare.isEmpty, !bare.contains("@"), bare.count == host.count || IPAddress(String(bare)) != nil else {
+      return nil
+    }
+    self.host = String(bare)
+    self.port = port
+    path = String(rest[authority.endIndex...])
+  }
 }
 
 /// What a pod says of itself.

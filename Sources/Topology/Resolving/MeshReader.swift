@@ -37,7 +37,20 @@ struct MeshReader {
     return MeshSettings(
       mutualTLS: mtls, services: announced, authorizations: readAuthorizations(tree, services, pods),
       routes: readRoutes(manifests.flatMap(\.documents), services, pods),
-      manifests: Dictionary(manifests.map { ($0.path, $0.text) }, uniquingKeysWith: { first, _ in first }))
+      manifests: Dictionary(manifests.map { ($0.path, $0.text) }, uniquingKeysWith: { first, _ in first }),
+      tracing: readTracing(tree["tracing"]))
+  }
+
+  private func readTracing(_ tree: Tree?) -> TracingSettings? {
+    guard let tree, let collector = tree.text("otlp").flatMap({ CollectorURL($0) }) else { return nil }
+    if IPAddress(collector.host) == nil, lab.indexes[collector.host] == nil {
+      let hint = reporter.suggestion(for: collector.host, from: lab.nodes.map(\.name))
+      reporter.error(
+        tree.place(of: "otlp"),
+        "otlp: unknown node `\(collector.host)`\(hint.isEmpty ? "; expected a node or an address" : hint)")
+    }
+    let sampling = tree.text("sampling").flatMap(parsePartsPerMillion).map { Double($0) / 10_000 }
+    return TracingSettings(collector: collector, sampling: sampling ?? 100)
   }
 
   // MARK: Pods
