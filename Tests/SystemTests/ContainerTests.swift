@@ -163,7 +163,7 @@ struct ContainerTests {
     let status = try bench.up(lab, topology("web: {kind: host, image: \"page:ends\"}", links: ["web"]))
     let told = try bench.eventually(10) {
       let (state, reason) = try containerState(bench, lab, "web")
-      return state == "failed" && reason.contains("exit code 3") && reason.contains("no configuration")
+      return state == "failed" && reason.contains("exit 3") && reason.contains("no configuration")
     }
     #expect(told, "\(try containerState(bench, lab, "web"))")
     kill(status.pid, SIGKILL)

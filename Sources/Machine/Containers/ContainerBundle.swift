@@ -11,6 +11,9 @@ struct FetchedImage: Codable, Equatable {
   var digest: String
   var bundle: String
   var store: String
+
+  /// The image's own, in the store.
+  var directory: String { bundle.hasSuffix("/bundle") ? String(bundle.dropLast("/bundle".count)) : bundle }
 }
 
 struct ContainerBundle {
@@ -99,7 +102,7 @@ struct ImageConfiguration {
   let entrypoint: [String]
 
   init(_ image: FetchedImage) throws(BuildError) {
-    let layout = image.bundle.replacing("/bundle", with: "/layout", maxReplacements: 1)
+    let layout = image.directory + "/layout"
     do {
       let index = try JSONDecoder().decode(Index.self, from: Data(try SmallFile.read(layout + "/index.json")))
       guard let manifest = index.manifests.first else { throw BuildError("\(layout): no image") }

@@ -68,7 +68,7 @@ final class ImageUse {
   private let file: Int32
 
   init(_ image: FetchedImage) throws(SystemError) {
-    let path = image.bundle.replacing("/bundle", with: "/use", maxReplacements: 1)
+    let path = image.directory + "/use"
     let opened = try FileDescriptor.open(path, O_RDWR | O_CREAT | O_NOFOLLOW, mode: 0o644)
     let raw = opened.rawValue
     try systemCall("flock", path) { flock(raw, LOCK_SH | LOCK_NB) }
