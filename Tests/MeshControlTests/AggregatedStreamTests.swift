@@ -221,7 +221,7 @@ struct AggregatedStreamTests {
   @Test func aChangedClusterGetsItsEndpointsAgain() throws {
     var talk = Talk()
     try talk.start()
-    talk.change { $0.services[0].policy.balancing = .ringHash }
+    talk.change { $0.services[0].policy.balancing = .ringHash(header: nil) }
     // With the cluster, not after its ACK: Envoy acknowledges a cluster only when it has its endpoints.
     let responses = talk.next()
     #expect(types(responses) == [.cluster, .endpoints])

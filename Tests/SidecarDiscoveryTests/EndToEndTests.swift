@@ -62,7 +62,7 @@ import Testing
     model.pods[0].health = .unhealthy
     #expect(try await server.apply(model).isLive)
     #expect(peer.get().status == 200)
-    for index in 0...1 { model.pods[index].service = nil }
+    for index in 0...1 { model.pods[index].health = .draining }
     let outcome = try await server.apply(model)
     #expect(outcome.isLive)
     let answer = peer.get()

@@ -91,7 +91,7 @@ enum Sample {
         version: "v1"),
       MeshPod(
         name: "web-b", addresses: [address("10.2.0.1")], autonomousSystem: ASNumber(65002), service: "web",
-        version: "v2", health: .unhealthy),
+        version: "v2", health: .draining),
       MeshPod(name: "db-1", addresses: [address("10.1.0.9")], autonomousSystem: ASNumber(65001), service: "db"),
       MeshPod(name: "client-1", addresses: [address("10.1.1.1")], autonomousSystem: ASNumber(65001)),
     ]

@@ -1,4 +1,5 @@
 import Foundation
+import Mesh
 import SwiftProtobuf
 import Testing
 import XDS

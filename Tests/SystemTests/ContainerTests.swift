@@ -165,7 +165,8 @@ struct ContainerTests {
       let (state, reason) = try containerState(bench, lab, "web")
       return state == "failed" && reason.contains("exit 3") && reason.contains("no configuration")
     }
-    #expect(told, "\(try containerState(bench, lab, "web"))")
+    let last = try containerState(bench, lab, "web")
+    #expect(told, "\(last)")
     kill(status.pid, SIGKILL)
     #expect(bench.eventually(3) { !status.nodes.map(\.pid).contains(where: isAlive) })
     // Nobody uses the image any more.

@@ -192,7 +192,7 @@ let brokenSteps: [Broken] = [
     "a plan of what an earlier apply took away", "no policy `p`",
     steps("{apply: {policies: {p: null}}}, {plan: {policies: {§p: null}}}") + "\npolicies: {p: [{then: accept}]}"),
   Broken("within beside an apply", "done at once", steps("{apply: {topology: {nodes: {a: {nat: []}}}}, §within: 2s}")),
-  Broken("a mesh that is applied", "not yet", steps("{apply: {topology: {nodes: {a: {nat: []}}}, §mesh: {}}}")),
+  Broken("a mesh without anything", "empty", steps("{apply: {topology: {nodes: {a: {nat: []}}}, §mesh: {}}}")),
   Broken("a version that is none", "`previous`", steps("{rollback: §0}")),
   Broken(
     "refused and applied", "one of them",

@@ -79,7 +79,8 @@ private let refusals = [
   Broken(
     "links", "unknown key `links` in `topology` of a CHANGE", "topology: {§links: [], nodes: {a: {nat: []}}}"),
   Broken("a new name", "unknown key `name` in a CHANGE", "§name: u\npolicies: {q: [{then: reject}]}"),
-  Broken("the mesh", "not yet", "§mesh: {}\npolicies: {q: [{then: reject}]}"),
+  Broken("a mesh of which nothing changes", "empty", "§mesh: {}\npolicies: {q: [{then: reject}]}"),
+  Broken("the mesh of a lab without one", "a lab that has none", "§mesh: {mtls: strict}"),
   Broken("an unknown policy taken away", "no policy `r` to take away", "policies: {§r: null}"),
   Broken("a default taken away", "comes from `defaults`", "topology: {nodes: {b: {§congestion: null}}}"),
   Broken(

@@ -15,7 +15,7 @@ struct ChangeOverlay {
     if let policies = change["policies"], policies.isMapping {
       result = result.replacing("policies") { overlay.entries(policies, over: $0, "policy") }
     }
-    if let entry = change.entry("mesh"), entry.value.isMapping {
+    if let entry = change.entry("mesh"), !entry.value.entries.isEmpty {
       if base["mesh"]?.isMapping == true {
         result = result.replacing("mesh") { overlay.mesh(entry.value, over: $0) }
       } else {
