@@ -83,6 +83,53 @@ import Testing
     #expect(throws: failure) { try build([(":method", method), (":path", path), (":authority", authority)]).get() }
   }
 
+  /// Whatever octets come: what is let through is, as text, one request that a strict parser reads the same way.
+  @Test func whatIsLetThroughMeansTheSameAsText() throws {
+    var generator = Generator(state: 11)
+    let names = [
+      "x", "cookie", "host", "content-length", "transfer-encoding", "connection", "te", "expect", "upgrade", "x\r\ny",
+      "a b", "", "x:y", "keep-alive", "trailer",
+    ]
+    let values = [
+      "", "1", "0", "web", "WEB", "a\r\nb: c", "a\nb", "a\rb", "\0", " a ", "chunked", "trailers", "close",
+      "100-continue",
+      "5\r\n\r\nGET / HTTP/1.1", "é", "a, b", "+1", "\t",
+    ]
+    let targets = ["/", "/a?b", "*", "/ HTTP/1.1\r\nx: y", "a", "http://x/", "/a#b", "/\u{7F}"]
+    var accepted = 0
+    for _ in 0..<4000 {
+      var fields = [
+        (":method", ["GET", "POST", "OPTIONS", "G\r\nT"].randomElement(using: &generator) ?? ""),
+        (":path", targets.randomElement(using: &generator) ?? ""),
+        (":authority", ["web", "web", "a@b", "a b"].randomElement(using: &generator) ?? ""),
+      ]
+      for _ in 0..<Int.random(in: 0...3, using: &generator) {
+        fields.append((names.randomElement(using: &generator) ?? "", values.randomElement(using: &generator) ?? ""))
+      }
+      let hasContent = Bool.random(using: &generator)
+      guard case .success(let head) = build(fields, hasContent: hasContent) else { continue }
+      accepted += 1
+      var text: [UInt8] = []
+      head.write(to: &text)
+      var parser = RequestParser()
+      let progress = try text.withUnsafeBytes { try parser.parse($0) }
+      #expect(progress.isComplete && progress.consumed == text.count, "\(fields)")
+      #expect(parser.head.methodName == head.methodName && parser.head.target == head.target)
+      #expect(parser.head.authority == head.authority)
+      #expect(parser.head.framing == (head.framing == .length(0) ? .none : head.framing), "\(fields)")
+    }
+    #expect(accepted > 100)
+  }
+
+  private struct Generator: RandomNumberGenerator {
+    var state: UInt64
+
+    mutating func next() -> UInt64 {
+      state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+      return state ^ state >> 29
+    }
+  }
+
   @Test func aResponseWithoutContentSaysSoInHTTP1() throws {
     var head = try ResponseHead(status: 200, streamed: HeaderFields(), hasContent: false)
     head.stateEmptyContent(answering: .get)

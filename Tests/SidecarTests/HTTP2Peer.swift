@@ -24,6 +24,7 @@ final class HTTP2Peer {
   let session: HTTP2Session
   private(set) var messages: [StreamID: Message] = [:]
   private(set) var goAway: HTTP2ErrorCode?
+  private var lastPong: UInt64 = 0
   /// Whether content is taken as it comes; otherwise the window shuts.
   var consumes = true
   /// Called when a message is whole.
@@ -50,6 +51,7 @@ final class HTTP2Peer {
       complete(id)
     case .closed(let id, let code): messages[id, default: Message()].end = code
     case .goAway(_, let code): goAway = code
+    case .pong(let payload): lastPong = payload
     default: break
     }
   }
@@ -84,6 +86,13 @@ final class HTTP2Peer {
         return false
       }
     }
+  }
+
+  /// Until the other end has dealt with everything that was sent so far.
+  func settle() -> Bool {
+    let payload = lastPong + 1
+    session.ping(payload)
+    return run { lastPong == payload }
   }
 
   // MARK: A client

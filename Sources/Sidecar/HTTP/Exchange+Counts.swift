@@ -11,10 +11,12 @@ extension Exchange {
     edge.counts.active += 1
   }
 
+  /// A call's outcome is its own status, not that of the response that carries it.
+  var outcomeStatus: Int { status == 200 ? grpcStatus.map(GRPCStatus.httpStatus) ?? status : status }
+
   /// Once, at the end.
   func countOutcome(_ nanoseconds: UInt64) {
-    // A call's outcome is its own status, not that of the response that carries it.
-    let meaning = status == 200 ? grpcStatus.map(GRPCStatus.httpStatus) ?? status : status
+    let meaning = outcomeStatus
     edge.counts.responses[min(max(meaning / 100, 0), 5)] &+= 1
     // A client that went away before there was an answer says nothing about the server.
     guard status > 0 || failed else { return }

@@ -32,7 +32,8 @@ extension Exchange {
         parent: trace.parent == 0 ? "" : TraceContext.digits(trace.parent)),
       kind: isServer ? .server : .client, start: end - nanoseconds, end: end, method: head.methodName,
       path: String(decoding: head.path, as: UTF8.self), service: service.name,
-      version: endpoint?.configuration.version ?? "", status: status, failed: failed || status >= 500 || status == 0,
+      version: endpoint?.configuration.version ?? "", status: status,
+      failed: failed || outcomeStatus >= 500 || status == 0,
       endpoint: endpoint?.configuration.address.description ?? "",
       peer: (isServer ? downstream?.peerIdentity : serverIdentity) ?? "", refused: refusedBy ?? "", attempts: attempts)
   }

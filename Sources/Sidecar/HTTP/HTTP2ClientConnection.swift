@@ -65,7 +65,9 @@ final class HTTP2ClientConnection: ChannelOwner, HTTP2TransportOwner {
   var hasRoom: Bool {
     guard !isLeaving, channel != nil else { return false }
     let limit = min(endpoint.streamLimit, HTTP2ClientConnection.mostStreams)
-    return isConnecting ? waiting.count < limit : streams.count < limit && transport.session.canSubmitRequest
+    // Until this connection's own SETTINGS have come, no more than the session takes for granted.
+    if isConnecting { return waiting.count < min(limit, transport.session.peerMaxConcurrentStreams) }
+    return streams.count < limit && transport.session.canSubmitRequest
   }
 
   /// A stream for this exchange; while `isConnecting`, the exchange hears when it can go on.

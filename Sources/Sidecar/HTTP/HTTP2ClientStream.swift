@@ -38,6 +38,11 @@ final class HTTP2ClientStream: UpstreamStream {
       connection.opened(self, id)
       receivedBefore = connection.received
     } catch {
+      // Another connection may take it, unless it is the request's own fault.
+      switch error {
+      case .streamsExhausted, .goingAway, .finished, .identifiersExhausted: isReused = true
+      default: break
+      }
       // Whoever is sending hears of it when he has finished.
       let reason = "request: \(error)"
       connection.later { [self] in failed(reason, neverSent: true) }
