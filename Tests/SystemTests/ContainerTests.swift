@@ -165,7 +165,7 @@ struct ContainerTests {
       let (state, reason) = try containerState(bench, lab, "web")
       return state == "failed" && reason.contains("exit code 3") && reason.contains("no configuration")
     }
-    #expect(told, "\(try containerState(bench, lab, "web"))")
+    #expect(told, "\(String(describing: try? containerState(bench, lab, "web")))")
     kill(status.pid, SIGKILL)
     #expect(bench.eventually(3) { !status.nodes.map(\.pid).contains(where: isAlive) })
     // Nobody uses the image any more.
