@@ -1,5 +1,6 @@
 // The TLS key log of one sidecar while a capture runs: `GET /keylog` on its private socket. What stood before the capture
 // has no key here.
+import CLinux
 import EventLoop
 import Glibc
 

@@ -79,7 +79,9 @@ import Testing
     let read = try Command.run(
       "tshark",
       [
-        "-n", "-r", file, "-d", "tcp.port==8080,tls", "-d", "tls.port==8080,http", "-Y", "http.request", "-T", "fields",
+        "-n", "-r", file, "-d", "tcp.port==8080,tls", "-d", "tls.port==8080,http", "-Y",
+        "http.request && tcp.port == 8080",
+        "-T", "fields",
         "-e", "http.request.uri",
       ])
     return read.output.split(separator: "\n").map(String.init)

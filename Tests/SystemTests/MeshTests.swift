@@ -207,17 +207,17 @@ import Testing
       return (route.contains("64501") ? "east " : "") + (route.contains("64502") ? "west" : "")
     }
     // Its program has never come up: the preferred site announces nothing, and nobody is led there.
-    #expect(try bench.eventually(20) { try origin() == "west" })
+    #expect(try bench.eventually(20) { try origin() == "west" }, "\(String(describing: try? origin()))")
     #expect(try curl(bench, lab, "user", "http://198.51.100.1/").contains("v2"))
     #expect(FileManager.default.createFile(atPath: "/tmp/\(lab)", contents: nil))
-    #expect(try bench.eventually(45) { try origin() == "east west" })
+    #expect(try bench.eventually(45) { try origin() == "east west" }, "\(String(describing: try? origin()))")
     #expect(try bench.eventually(10) { try curl(bench, lab, "user", "http://198.51.100.1/").contains("v1") })
     unlink("/tmp/\(lab)")
     #expect(
       try Command.shell(
         "kill $(ip netns pids \(lab).dns-1 | xargs -n1 -I{} sh -c 'grep -lq serve /proc/{}/cmdline 2>/dev/null && echo {}')"
       ).exit == 0)
-    #expect(try bench.eventually(20) { try origin() == "west" })
+    #expect(try bench.eventually(20) { try origin() == "west" }, "\(String(describing: try? origin()))")
     #expect(try bench.eventually(10) { try curl(bench, lab, "user", "http://198.51.100.1/").contains("v2") })
   }
 
@@ -272,15 +272,21 @@ import Testing
     #expect(try curl(bench, lab).contains("v1"))
     // near: isp2, isp1, near. As far as the other one.
     _ = try bench.netloom(["fault", "link-down", "home:eth2", "isp1:eth1", "--lab", lab])
-    #expect(try bench.eventually(20) { try priorities() == ["web-1": 0, "web-2": 0] })
+    #expect(
+      try bench.eventually(20) { try priorities() == ["web-1": 0, "web-2": 0] },
+      "\(String(describing: try? priorities()))")
     // Not at all.
     _ = try bench.netloom(["fault", "link-down", "isp1:eth3", "isp2:eth2", "--lab", lab])
-    #expect(try bench.eventually(20) { try priorities() == ["web-1": 1, "web-2": 0] })
+    #expect(
+      try bench.eventually(20) { try priorities() == ["web-1": 1, "web-2": 0] },
+      "\(String(describing: try? priorities()))")
     #expect(try curl(bench, lab).contains("v2"))
     let explained = try bench.netloom(["mesh", "explain", "\(lab)/client", "web"]).output
     #expect(explained.contains("link home:eth2 isp1:eth1: down"), "\(explained)")
     _ = try bench.netloom(["fault", "link-up", "home:eth2", "isp1:eth1", "--lab", lab])
-    #expect(try bench.eventually(20) { try priorities() == ["web-1": 0, "web-2": 1] })
+    #expect(
+      try bench.eventually(20) { try priorities() == ["web-1": 0, "web-2": 1] },
+      "\(String(describing: try? priorities()))")
   }
 
   @Test("requests go on while the controller is dead; the next one finds everybody where it was")
@@ -309,7 +315,7 @@ import Testing
     let load = try underLoad(bench, lab, seconds: 8) {
       kill(up.controller.pid, SIGKILL)
       #expect(
-        try bench.eventually(20) {
+        bench.eventually(20) {
           let status = try? bench.status(lab)
           return status?.converged == true && status?.controller.pid != up.controller.pid
         })
