@@ -100,6 +100,15 @@ import Testing
     #expect(failure?.reason.hasPrefix("the build failed with exit 7") == true)
   }
 
+  @Test func whatAKilledBuildLeftIsNotTakenForBuilt() async throws {
+    _ = try makeRepository()
+    let run = try context("build: {run: \"test ! -e half && test $(cat a) = 2\"}")
+    try await SourceStage(run: run).perform()
+    let folder = try #require(run.facts.commit?.folder)
+    for name in ["half", "a"] { try "torn".write(toFile: folder + "/" + name, atomically: true, encoding: .utf8) }
+    try await BuildStage(run: run).perform()
+  }
+
   // MARK: tests
 
   private func test(_ command: String, _ more: String = "") async throws -> (run: RunContext, failure: StageFailure?) {

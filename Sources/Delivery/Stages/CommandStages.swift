@@ -8,10 +8,20 @@ struct BuildStage {
 
   func perform() async throws {
     guard let build = run.pipeline.build else { return }
+    try await restore()
     let ended = try await run.command(build)
     if ended.timedOut { throw StageFailure(.stopped, "the build took longer than \(Int(build.seconds)) s") }
     guard ended.exit == 0 else {
       throw StageFailure(.stopped, "the build failed with exit \(ended.exit); see \(run.log?.path ?? "its log")")
+    }
+  }
+
+  /// The commit and nothing else: what a build that was killed left half-written must not be taken for built.
+  private func restore() async throws {
+    guard let commit = run.facts.commit else { throw StageFailure(.stopped, "there is no commit; run from source") }
+    let git = Git(run: run, directory: commit.folder)
+    for command in [["reset", "--quiet", "--hard", commit.id], ["clean", "-ffdxq"]] {
+      _ = try await git.must(command, or: StageFailure(.stopped, "cannot restore the checkout; run from source"))
     }
   }
 }
