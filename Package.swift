@@ -86,6 +86,7 @@ let package = Package(
     module("HTTP1", settings: hot),
     module("HTTP2", ["CNGHTTP2"], settings: hot),
     .target(name: "XDS", dependencies: [protobuf], exclude: ["protos"], swiftSettings: strict),
+    module("SQLite", ["CSQLite"]),
     // Layer 2
     module("Relay", ["EventLoop", "CLinux"], settings: hot),
     module("BGPCore", ["NetTypes", "BGPWire"], settings: hot),
@@ -106,7 +107,7 @@ let package = Package(
       "Controller",
       [
         "NetTypes", "Topology", "Intent", "Mesh", "MeshControl", "TLS", "EventLoop", "ControlProtocol", "NorthboundAPI",
-        "CSQLite", logging, protobuf,
+        "SQLite", logging, protobuf,
       ] + nioCore),
     module(
       "MeshControl", ["Mesh", "XDS", "TLS", "HTTP2", "EventLoop", "CLinux", "NetTypes", protobuf]),
@@ -136,12 +137,18 @@ let package = Package(
     module("Scenario", ["NetTypes", "Topology", "NorthboundAPI", "NorthboundClient", "Lab"]),
     // Layer 6
     module("Reports", ["NetTypes", "Topology", "NorthboundAPI", "Scenario"]),
+    module(
+      "Delivery",
+      [
+        "NetTypes", "Topology", "NorthboundAPI", "NorthboundClient", "Lab", "Scenario", "Images", "SQLite", "HTTP1",
+        "EventLoop", "COpenSSL", "CLinux",
+      ]),
     // Layer 7: programs
     program(
       "netloom",
       [
         "NetTypes", "Topology", "Intent", "ControlProtocol", "NorthboundAPI", "NorthboundClient", "Lab", "Scenario",
-        "Reports", "ContainerlabImport", "Images", "CLinux",
+        "Reports", "Delivery", "Images", "ContainerlabImport", "CLinux",
         arguments, protobuf,
       ]),
     program("netloom-machine", ["Machine"]),
@@ -199,6 +206,7 @@ let package = Package(
         protobuf,
       ] + nioCore),
     tests("RelayTests", ["Relay", "EventLoop", "Netlink", "NetTypes", "CLinux"]),
+    tests("DeliveryTests", ["Delivery", "Topology", "NorthboundAPI", "Lab", "Images"]),
     tests("ReportsTests", ["Reports", "Scenario", "Topology", "NorthboundAPI"]),
     tests("ContainerlabImportTests", ["ContainerlabImport", "NetTypes", "Topology"]),
     tests("netloomTests", ["netloom", "NorthboundAPI", "Topology", "Lab", arguments]),

@@ -9,6 +9,7 @@
 // that loses power has lost the lab. So no write makes the event loop wait for a disk.
 
 internal import Foundation
+internal import SQLite
 internal import Topology
 
 struct StoredVersion: Equatable, Sendable {

@@ -19,4 +19,10 @@ public enum TopologySchema {
     var writer = SchemaWriter()
     return writer.write(ChangeKeys.file, title: "Netloom CHANGE")
   }
+
+  /// The schema of the file of `netloom pipeline`.
+  public static func pipeline() -> String {
+    var writer = SchemaWriter()
+    return writer.write(PipelineKeys.file, title: "Netloom pipeline file")
+  }
 }

@@ -102,17 +102,23 @@ struct SchemaCommand: ParsableCommand {
       EXAMPLES:
         netloom schema > netloom.schema.json
         netloom schema speaker               of the file of netloom speaker
+        netloom schema pipeline              of the file of netloom pipeline
       """)
 
-  @Argument(help: "lab or speaker.")
+  @Argument(help: "lab, speaker or pipeline.")
   var what: Kind = .lab
 
   @OptionGroup var common: CommonOptions
 
-  enum Kind: String, ExpressibleByArgument, CaseIterable { case lab, speaker }
+  enum Kind: String, ExpressibleByArgument, CaseIterable { case lab, speaker, pipeline }
 
   func run() throws {
-    let text = what == .lab ? TopologySchema.lab() : TopologySchema.speaker()
+    let text =
+      switch what {
+      case .lab: TopologySchema.lab()
+      case .speaker: TopologySchema.speaker()
+      case .pipeline: TopologySchema.pipeline()
+      }
     Output.text(text.hasSuffix("\n") ? text : text + "\n")
   }
 }

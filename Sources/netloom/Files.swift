@@ -1,3 +1,4 @@
+import FoundationEssentials
 import Lab
 import Topology
 
@@ -22,6 +23,14 @@ enum Files {
     var topology = try value(of: lab.topology())
     topology.name = lab.name
     return topology
+  }
+
+  static func text(_ path: String) throws(LabError) -> String {
+    do {
+      return try String(contentsOfFile: path, encoding: .utf8)
+    } catch {
+      throw LabError(.usage, "cannot read \(path)")
+    }
   }
 
   static func value<Value>(of parsed: Parsed<Value>) throws -> Value {

@@ -38,6 +38,7 @@ struct Netloom: ParsableCommand {
         ]),
       CommandGroup(name: "Service mesh", subcommands: [MeshCommand.self]),
       CommandGroup(name: "Containers", subcommands: [ImageCommand.self]),
+      CommandGroup(name: "Delivery", subcommands: [PipelineCommand.self]),
       CommandGroup(name: "Proving", subcommands: [TestCommand.self, CheckCommand.self, FaultCommandLine.self]),
       CommandGroup(
         name: "Files",
@@ -50,7 +51,4 @@ struct Netloom: ParsableCommand {
     (configuration.groupedSubcommands.flatMap(\.subcommands)).flatMap {
       [$0._commandName] + $0.configuration.aliases
     } + ["help"]
-
-  /// Promised, refused by name until it is there.
-  static let notYet: Set<String> = ["pipeline"]
 }

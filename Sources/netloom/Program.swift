@@ -58,10 +58,9 @@ enum Program {
     CommandLine.arguments.dropFirst().first { Netloom.words.contains($0) }
   }
 
-  /// A first word that is no command: one that is to come, or a slip of the fingers.
+  /// A first word that is no command: a slip of the fingers.
   private static func refusedWord(_ arguments: [String]) -> String? {
     guard let word = arguments.first, !word.hasPrefix("-"), !Netloom.words.contains(word) else { return nil }
-    if Netloom.notYet.contains(word) { return "\(word) is not there yet in this version" }
     let hint = nearest(to: word, in: Netloom.words).map { ", did you mean \($0)?" } ?? "; see: netloom --help"
     return "there is no command \(word)\(hint)"
   }

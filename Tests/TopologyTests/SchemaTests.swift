@@ -110,6 +110,17 @@ struct TheSchema {
     let answers = try #require(try verdicts(schema: TopologySchema.speaker(), [good, bad]))
     #expect(answers == [[true, true], [false, false]])
   }
+
+  @Test func ofAPipelineFileTakesItsSample() throws {
+    let bad = [
+      contractPipeline.replacingOccurrences(of: "hold: 5s", with: "hold: 5"),
+      contractPipeline.replacingOccurrences(of: "load: 100/s", with: "load: 100"),
+      contractPipeline.replacingOccurrences(of: "approve:  manual", with: "approve:  maybe"),
+      contractPipeline.replacingOccurrences(of: "build: ", with: "biuld: "),
+    ]
+    let answers = try #require(try verdicts(schema: TopologySchema.pipeline(), [contractPipeline] + bad))
+    #expect(answers == [[true, true]] + bad.map { _ in [false, false] })
+  }
 }
 
 /// A file with every key of this version.

@@ -1,5 +1,6 @@
 // The system's OpenSSL 3 (libssl, libcrypto), and as functions what its headers say in macros, variadic calls and typed
-// stacks that Swift cannot import. Only the TLS module imports this.
+// stacks that Swift cannot import. The TLS module imports this, and
+// Delivery for a digest.
 #ifndef NETLOOM_COPENSSL_H
 #define NETLOOM_COPENSSL_H
 
@@ -8,6 +9,7 @@
 
 #include <openssl/err.h>
 #include <openssl/evp.h>
+#include <openssl/hmac.h>
 #include <openssl/pem.h>
 #include <openssl/rand.h>
 #include <openssl/ssl.h>

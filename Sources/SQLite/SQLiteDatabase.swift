@@ -1,33 +1,39 @@
-// SQLite as this module needs it: one connection, prepared statements that are kept, values of two kinds, errors with
-// SQLite's own text. Everything blocks; the statements of VersionStore take well under a millisecond.
+// SQLite as the stores of this product need it: one connection, prepared statements that are kept, values of two kinds,
+// errors with SQLite's own text. Everything blocks. One thread at a time: statements are kept without a lock.
 
 internal import CSQLite
 
-enum SQLValue: Equatable {
+public enum SQLValue: Equatable, Sendable {
   case null
   case integer(Int64)
   case text(String)
 
-  var integer: Int64? { if case .integer(let value) = self { value } else { nil } }
-  var text: String? { if case .text(let value) = self { value } else { nil } }
+  public var integer: Int64? { if case .integer(let value) = self { value } else { nil } }
+  public var text: String? { if case .text(let value) = self { value } else { nil } }
 }
 
-struct SQLiteError: Error, CustomStringConvertible {
+public struct SQLiteError: Error, CustomStringConvertible {
   /// Extended result code, e.g. 13 SQLITE_FULL, 26 SQLITE_NOTADB.
-  var code: Int32
-  var message: String
+  public var code: Int32
+  public var message: String
   /// The file or the statement.
-  var doing: String
+  public var doing: String
 
-  var description: String { "\(doing): \(message) (SQLite \(code))" }
+  public init(code: Int32, message: String, doing: String) {
+    self.code = code
+    self.message = message
+    self.doing = doing
+  }
+
+  public var description: String { "\(doing): \(message) (SQLite \(code))" }
 }
 
-final class SQLiteDatabase {
+public final class SQLiteDatabase {
   private let handle: OpaquePointer
   private var statements: [String: OpaquePointer] = [:]
 
   /// Opens or makes the file.
-  init(path: String) throws {
+  public init(path: String) throws {
     var opened: OpaquePointer?
     let code = sqlite3_open_v2(path, &opened, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, nil)
     guard code == SQLITE_OK, let opened else {
@@ -47,14 +53,14 @@ final class SQLiteDatabase {
   }
 
   /// Several statements without values: a schema, pragmas.
-  func execute(_ script: String) throws {
+  public func execute(_ script: String) throws {
     let code = sqlite3_exec(handle, script, nil, nil, nil)
     guard code == SQLITE_OK else { throw error(code, script) }
   }
 
   /// Rows of one statement, a value per column.
   @discardableResult
-  func rows(_ sql: String, _ values: [SQLValue] = []) throws -> [[SQLValue]] {
+  public func rows(_ sql: String, _ values: [SQLValue] = []) throws -> [[SQLValue]] {
     let statement = try prepared(sql)
     defer {
       sqlite3_reset(statement)
@@ -72,7 +78,7 @@ final class SQLiteDatabase {
   }
 
   /// All of `body`, or nothing of it.
-  func transaction<Result>(_ body: () throws -> Result) throws -> Result {
+  public func transaction<Result>(_ body: () throws -> Result) throws -> Result {
     try execute("BEGIN IMMEDIATE")
     do {
       let result = try body()

@@ -1,0 +1,7 @@
+/// The stages of a run in their order. A stage that the file does not ask for is passed over.
+public enum Stage: String, Codable, Sendable, CaseIterable {
+  case source, build, test, merge, package, tag, push, verify, approve, deploy, release, notify
+
+  /// Whether the lab that serves may be between two versions when it is broken off.
+  var touchesProduction: Bool { self == .deploy || self == .release }
+}

@@ -1,0 +1,123 @@
+internal import Images
+internal import Lab
+internal import NetTypes
+internal import Topology
+
+/// What was built → an OCI image in the machine's store, its tag, and the same in the lab's registry.
+extension DeliveryStages {
+  func package(_ run: RunContext) async throws {
+    guard let package = run.pipeline.package, let commit = run.facts.commit else { return }
+    let digest = try await build(package, commit, tag: "run-\(run.pipeline.name)-\(run.number)", replacing: true, run)
+    try run.update { $0.image = ImageFacts(name: package.image, digest: digest, tag: nil, pushed: nil) }
+    run.leave("\(package.image)@\(digest)")
+    run.say("\(package.image)@\(digest)")
+  }
+
+  /// The same again under its name: the builder makes the same digest of the same files, so a tag that stands for something
+  /// else is found, and so is a file that somebody has changed since.
+  func tag(_ run: RunContext) async throws {
+    guard let package = run.pipeline.package, let commit = run.facts.commit, let image = run.facts.image else {
+      throw StageFailure(.stopped, "there is no image to tag; run from package")
+    }
+    let tag = try await name(of: commit, run)
+    let digest = try await build(package, commit, tag: tag, replacing: false, run)
+    guard digest == image.digest else {
+      throw StageFailure(.stopped, "what was built has changed since it was packaged (\(digest)); run from build")
+    }
+    try run.update { $0.image?.tag = tag }
+    run.leave("\(package.image):\(tag)")
+    run.say("\(package.image):\(tag)")
+  }
+
+  private func name(of commit: CommitFacts, _ run: RunContext) async throws -> String {
+    guard run.pipeline.tag == .version else { return commit.id }
+    let git = Git(run: run, directory: commit.folder)
+    guard let version = try await git.ask(["describe", "--tags", "--exact-match", commit.id]) else {
+      throw StageFailure(
+        .stopped, "`tag: version`, but no git tag stands at \(commit.id.prefix(12)); make one: git tag v1.2.3")
+    }
+    let fine = version.utf8.allSatisfy {
+      (48...57).contains($0) || (65...90).contains($0) || (97...122).contains($0) || "._-".utf8.contains($0)
+    }
+    guard fine, version.utf8.count <= 128, !version.hasPrefix("."), !version.hasPrefix("-") else {
+      throw StageFailure(
+        .stopped, "git tag \(version) cannot be an image's: letters, digits, `.`, `_` and `-`, at most 128")
+    }
+    return version
+  }
+
+  func build(
+    _ package: PipelinePackage, _ commit: CommitFacts, tag: String, replacing: Bool, _ run: RunContext
+  ) async throws -> String {
+    let folder = run.pipeline.source.path == "." ? commit.folder : commit.folder + "/" + run.pipeline.source.path
+    for file in package.files where !Folder.exists(folder + "/" + file.from) {
+      throw StageFailure(.stopped, "the build left no \(file.from), which `package.files` names")
+    }
+    let builder = ImageBuilder(images)
+    do {
+      return try await Thread.value {
+        try builder.build(
+          files: package.files.map { (source: folder + "/" + $0.from, destination: $0.to) },
+          entrypoint: package.entrypoint,
+          labels: [
+            "org.opencontainers.image.revision": commit.id, "org.opencontainers.image.title": package.image,
+          ],
+          environment: Dictionary(package.environment.map(Self.variable), uniquingKeysWith: { $1 }),
+          tag: "\(package.image):\(tag)", replacing: replacing
+        ).description
+      }
+    } catch let error as ImageError {
+      if error.kind == .conflict {
+        throw StageFailure(.stopped, "\(package.image):\(tag) is taken, and tags are never moved: \(error.message)")
+      }
+      throw StageFailure(error)
+    }
+  }
+
+  private static func variable(_ entry: String) -> (String, String) {
+    let parts = entry.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+    return (parts[0], parts.count > 1 ? parts[1] : "")
+  }
+
+  func push(_ run: RunContext) async throws {
+    guard let address = run.pipeline.registry, let image = run.facts.image, let tag = image.tag,
+      let lab = run.pipeline.registryLab
+    else { throw StageFailure(.stopped, "there is no tagged image to push; run from package") }
+    try await bringUpProduction(run)
+    let node = String(address.prefix { $0 != ":" })
+    // From the registry's own namespace: its name resolves there, and nothing of the lab is in the way.
+    let registry = Registry(address, store: images, tools: .inNode(node, lab: lab))
+    let pushed: ImageDigest
+    do {
+      pushed = try await reachable(run) { try registry.push(image.name, tag: tag) }
+    } catch let error as ImageError {
+      if error.kind == .conflict {
+        throw StageFailure(
+          .stopped, "\(address)/\(image.name):\(tag) is taken, and tags are never moved: \(error.message)")
+      }
+      throw StageFailure(error)
+    }
+    guard pushed.description == image.digest else {
+      throw StageFailure(.stopped, "the registry has \(pushed) under \(image.name):\(tag), not \(image.digest)")
+    }
+    let reference = "\(address)/\(image.name)@\(image.digest)"
+    try run.update { $0.image?.pushed = reference }
+    run.leave(reference)
+    run.say("\(address)/\(image.name):\(tag), digest verified")
+  }
+
+  /// Again where the registry does not answer: it may just have been started.
+  private func reachable(_ run: RunContext, _ work: @escaping @Sendable () throws -> ImageDigest) async throws
+    -> ImageDigest
+  {
+    for pause in [0.5, 1, 2] {
+      do {
+        return try await Thread.value(work)
+      } catch let error as ImageError where error.kind == .unreachable {
+        run.note("again in \(pause) s: \(error.message)")
+        try await Task.sleep(for: .seconds(pause))
+      }
+    }
+    return try await Thread.value(work)
+  }
+}

@@ -1,0 +1,99 @@
+import Foundation
+import Lab
+import Synchronization
+import Topology
+
+@testable import Delivery
+
+/// Stages that do nothing but what a test tells them to.
+final class FakeWork: StageWork {
+  struct State {
+    var performed: [Stage] = []
+    var told: [RunOutcome] = []
+    var returned = 0
+    var failures: [Stage: StageFailure] = [:]
+    /// Waits there until the run is told to stop.
+    var blocking: Stage?
+    /// What each stage finds out.
+    var facts: [Stage: @Sendable (inout RunFacts) -> Void] = [:]
+  }
+
+  private let state = Mutex(State())
+
+  var performed: [Stage] { state.withLock { $0.performed } }
+  var told: [RunOutcome] { state.withLock { $0.told } }
+  var returned: Int { state.withLock { $0.returned } }
+
+  func arrange(_ change: (inout sending State) -> Void) { state.withLock { change(&$0) } }
+
+  func perform(_ stage: Stage, _ run: RunContext) async throws {
+    let (failure, isBlocking, facts) = state.withLock { state in
+      state.performed.append(stage)
+      return (state.failures[stage], state.blocking == stage, state.facts[stage])
+    }
+    if let facts { try run.update(facts) }
+    if let failure { throw failure }
+    if isBlocking { try await Task.sleep(for: .seconds(60)) }  // poll: ends with the task
+    if stage == .approve, case .manual(let expires) = run.pipeline.approval {
+      let decision = try await run.awaitDecision(expires: expires)
+      try run.update { $0.approval = decision }
+      if !decision.approved { throw StageFailure(.stopped, "rejected by \(decision.by): \(decision.reason)") }
+    }
+  }
+
+  func returnProduction(_ run: RunContext) async throws {
+    state.withLock { $0.returned += 1 }
+    try run.update { $0.deployment?.phase = .returned }
+  }
+
+  func notify(_ event: RunOutcome, _ run: RunContext) async { state.withLock { $0.told.append(event) } }
+}
+
+/// A folder for runs, gone with this object.
+final class Scratch {
+  let path: String
+  var root: PipelineRoot { PipelineRoot(path: path + "/pipelines") }
+
+  init() {
+    path = "/tmp/nldt-\(getpid())-\(UInt32.random(in: 0..<1 << 24))"
+    try? FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+  }
+
+  deinit { try? FileManager.default.removeItem(atPath: path) }
+}
+
+/// Every stage is asked for.
+let wholeFile = """
+  name: web
+  source: {repository: ., ref: main}
+  build: {run: "true"}
+  test: {run: "true"}
+  merge: {into: main}
+  package: {image: web, files: {bin/web: /web}, entrypoint: [/web]}
+  push: {registry: "registry:5000"}
+  verify: {topology: staging.yaml}
+  approve: manual
+  deploy: {lab: production, service: web}
+  release: {hold: 1s}
+  """
+
+func pipeline(_ text: String = wholeFile) throws -> Pipeline {
+  let parsed = PipelineFile.parse(text: text, file: "pipeline.yaml")
+  guard let value = parsed.value else { throw StageFailure(.stopped, "\(parsed.diagnostics)") }
+  return value
+}
+
+func request(_ text: String = wholeFile, ref: String? = nil, from: Stage? = nil) throws -> Pipelines.Request {
+  Pipelines.Request(pipeline: try pipeline(text), text: text, ref: ref, from: from, directory: "/tmp", by: "ada")
+}
+
+extension DeploymentFacts {
+  static func sample(_ phase: Phase) -> DeploymentFacts {
+    DeploymentFacts(
+      lab: "production", service: "web", serving: "blue", slot: "green", image: "registry:5000/web@sha256:new",
+      servingImage: "registry:5000/web@sha256:old",
+      pods: [PodDeployment(pod: "web-2", previous: "registry:5000/web@sha256:older", done: true)], phase: phase,
+      step: 1,
+      weight: 25)
+  }
+}

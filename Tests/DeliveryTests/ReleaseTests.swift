@@ -1,0 +1,154 @@
+import Foundation
+import NorthboundAPI
+import Testing
+import Topology
+
+@testable import Delivery
+
+private let judged = wholeFile.replacingOccurrences(
+  of: "release: {hold: 1s}",
+  with: """
+    release:
+      steps: [10, 50, 100]
+      hold: 1ms
+      analysis: {success-rate: ">= 99%", p99: "<= 200ms", network: {path: unchanged, loss: "<= 1%"}}
+    """)
+
+@Suite struct ReleaseTests {
+  private let scratch = Scratch()
+  private let lab = FakeProduction()
+
+  private func deploy(_ run: RunContext) async throws {
+    let deploy = try #require(run.pipeline.deploy)
+    try await DeployStage(run: run, lab: lab, deploy: deploy).perform()
+  }
+
+  private func release(_ run: RunContext) async throws {
+    let stage = ReleaseStage(
+      run: run, lab: lab, deploy: try #require(run.pipeline.deploy), release: try #require(run.pipeline.release))
+    try await stage.perform()
+  }
+
+  @Test func aGoodVersionGetsMoreAndMoreRequests() async throws {
+    lab.arrange { $0.views = [0: ["blue": .of(100)], 10: ["blue": .of(90), "green": .of(10)]] }
+    lab.arrange { $0.views[50] = ["blue": .of(50), "green": .of(50)] }
+    lab.arrange { $0.views[100] = ["green": .of(100)] }
+    let run = try deployable(scratch, judged)
+    try await deploy(run)
+    try await release(run)
+    #expect(
+      lab.deeds == ["web-2 runs web@new", "split blue=90 green=10", "split blue=50 green=50", "split blue=0 green=100"])
+    #expect(run.facts.deployment?.phase == .released && run.facts.deployment?.servingImage == "web@old")
+    #expect(run.facts.judgements.map(\.weight) == [10, 50, 100])
+    #expect(run.facts.judgements.allSatisfy { $0.verdict == .holds })
+    // The running version gets nothing at the end; what it showed before is still beside the new one.
+    #expect(run.facts.judgements.last?.measures.first?.running == "100%")
+  }
+
+  @Test func aSlowVersionGoesBackAtItsFirstStepRequestsFirst() async throws {
+    lab.arrange { $0.views = [0: ["blue": .of(100)], 10: ["blue": .of(90), "green": .of(10, milliseconds: 400)]] }
+    let run = try deployable(scratch, judged)
+    try await deploy(run)
+    let failure = await #expect(throws: StageFailure.self) { try await release(run) }
+    #expect(failure?.ending == .rolledBack)
+    #expect(
+      failure?.reason.hasPrefix("at 10%: p99 396ms (<= 200ms, running 9.9ms)") == true, "\(failure?.reason ?? "")")
+    #expect(
+      lab.deeds == ["web-2 runs web@new", "split blue=90 green=10", "split blue=100 green=0", "web-2 runs web@older"])
+    #expect(run.facts.deployment?.phase == .returned && run.facts.deployment?.weight == 0)
+  }
+
+  @Test func anotherWayThroughTheNetworkGoesBack() async throws {
+    lab.arrange { $0.views = [0: ["blue": .of(100)], 10: ["blue": .of(90), "green": .of(10, way: [1, 3])]] }
+    let run = try deployable(scratch, judged)
+    try await deploy(run)
+    let failure = await #expect(throws: StageFailure.self) { try await release(run) }
+    #expect(
+      failure?.reason.contains("to it: AS1 AS3, the running version's: AS1 AS2") == true, "\(failure?.reason ?? "")")
+    #expect(lab.weights == ["blue": 100, "green": 0])
+  }
+
+  @Test func noDataIsItsOwnVerdict() async throws {
+    lab.arrange { $0.views = [0: ["blue": .of(100), "green": .of(3)]] }
+    let run = try deployable(scratch, judged)
+    try await deploy(run)
+    let failure = await #expect(throws: StageFailure.self) { try await release(run) }
+    #expect(failure?.reason.contains("no data (>= 99%, running 100%): 3 requests, 10 are needed") == true)
+    #expect(run.facts.judgements.first?.measures.first?.verdict == .noData)
+  }
+
+  @Test func goingBackIsTriedUntilTheSidecarsAnswer() async throws {
+    lab.arrange { $0.views = [0: ["blue": .of(100)], 10: ["blue": .of(90), "green": .of(10, failures: 5)]] }
+    let run = try deployable(scratch, judged)
+    try await deploy(run)
+    try await lab.split("web", ["blue": 90, "green": 10])
+    try run.update { $0.deployment?.phase = .returning }
+    lab.arrange { $0.failingSplits = 2 }
+    let failure = await #expect(throws: StageFailure.self) { try await release(run) }
+    #expect(failure?.reason == "the rollback that was interrupted is done")
+    #expect(lab.deeds.suffix(2) == ["split blue=100 green=0", "web-2 runs web@older"])
+  }
+
+  @Test func aRunThatIsToldToStopGivesRequestsBackAndCanGoOn() async throws {
+    lab.arrange {
+      $0.views = [0: ["blue": .of(100)]]
+      $0.blockingObservation = true
+    }
+    let run = try deployable(scratch, judged)
+    try await deploy(run)
+    try run.update { $0.deployment?.phase = .moving }
+    try await lab.split("web", ["blue": 90, "green": 10])
+    let task = Task { try await release(run) }
+    task.cancel()
+    await #expect(throws: CancellationError.self) { try await task.value }
+    #expect(lab.weights == ["blue": 100, "green": 0] && lab.images["web-2"] == "web@new")
+    #expect(run.facts.deployment?.phase == .ready && run.facts.deployment?.isHalfWay == true)
+  }
+
+  @Test func aRunThatWasKilledAtAStepGoesOnWithThatStep() async throws {
+    lab.arrange { $0.views = [0: ["blue": .of(100), "green": .of(100)]] }
+    var facts = RunFacts()
+    facts.deployment = .sample(.moving)
+    let run = try deployable(scratch, judged, facts)
+    try await release(run)
+    #expect(lab.deeds == ["split blue=50 green=50", "split blue=0 green=100"])
+  }
+
+  // MARK: deploying
+
+  @Test func aPodThatCannotRunTheImageLeavesNothingHalfDeployed() async throws {
+    lab.arrange {
+      $0.versions["green"] = ["web-2", "web-3"]
+      $0.images["web-3"] = "web@older"
+      $0.unready = ["web-3"]
+    }
+    let run = try deployable(scratch)
+    let failure = await #expect(throws: StageFailure.self) { try await deploy(run) }
+    #expect(failure?.reason == "web-3 was not ready within 1 s" && failure?.ending == .stopped)
+    #expect(lab.images == ["web-1": "web@old", "web-2": "web@older", "web-3": "web@older"])
+    #expect(lab.weights == ["blue": 100, "green": 0] && run.facts.deployment?.isHalfWay == false)
+  }
+
+  @Test func anImageThatEndsAtOnceIsSaid() async throws {
+    lab.arrange { $0.refusedImages = ["web@new"] }
+    let failure = await #expect(throws: StageFailure.self) { try await deploy(try deployable(scratch)) }
+    #expect(failure?.reason == "web-2: it ended at once (exit 1)")
+  }
+
+  @Test func withoutAFreeVersionNothingIsTouched() async throws {
+    lab.arrange { $0.weights = ["blue": 50, "green": 50] }
+    let failure = await #expect(throws: StageFailure.self) { try await deploy(try deployable(scratch)) }
+    #expect(failure?.reason.contains("netloom mesh split web") == true)
+    lab.arrange { $0.versions = ["blue": ["web-1"]] }
+    let other = await #expect(throws: StageFailure.self) { try await deploy(try deployable(scratch)) }
+    #expect(other?.reason.contains("has one version (blue)") == true)
+    #expect(lab.deeds.isEmpty)
+  }
+
+  @Test func aPodThatHasTheImageAlreadyIsNotGivenItAgain() async throws {
+    lab.arrange { $0.images["web-2"] = "web@new" }
+    let run = try deployable(scratch)
+    try await deploy(run)
+    #expect(lab.deeds.isEmpty && run.facts.deployment?.phase == .ready)
+  }
+}
