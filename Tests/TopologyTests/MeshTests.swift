@@ -170,7 +170,7 @@ private func parse(_ text: String, directory: String = "/tmp") -> Parsed<Resolve
   }
 
   @Test func `a version of the lab keeps the manifests that it was made of`() throws {
-    try withManifest(manifest(weight: 1)) { directory in
+    try withManifest(manifest(weight: 1)) { directory throws in
       let text = lab("{routes: [split.yaml], \(services)}")
       let kept = FileLayer(file: "mesh.yaml", text: text, manifests: ["split.yaml": manifest(weight: 7)])
       func weight(_ layers: [FileLayer]) throws -> Int {
