@@ -23,11 +23,12 @@ private let judged = wholeFile.replacingOccurrences(
     try await DeployStage(run: run, lab: lab, deploy: deploy).perform()
   }
 
-  private func release(_ run: RunContext) async throws {
-    let stage = ReleaseStage(
+  private func stage(_ run: RunContext) throws -> ReleaseStage {
+    ReleaseStage(
       run: run, lab: lab, deploy: try #require(run.pipeline.deploy), release: try #require(run.pipeline.release))
-    try await stage.perform()
   }
+
+  private func release(_ run: RunContext) async throws { try await stage(run).perform() }
 
   @Test func aGoodVersionGetsMoreAndMoreRequests() async throws {
     lab.arrange { $0.views = [0: ["blue": .of(100)], 10: ["blue": .of(90), "green": .of(10)]] }
@@ -98,7 +99,8 @@ private let judged = wholeFile.replacingOccurrences(
     try await deploy(run)
     try run.update { $0.deployment?.phase = .moving }
     try await lab.split("web", ["blue": 90, "green": 10])
-    let task = Task { try await release(run) }
+    let stage = try stage(run)
+    let task = Task { try await stage.perform() }
     task.cancel()
     await #expect(throws: CancellationError.self) { try await task.value }
     #expect(lab.weights == ["blue": 100, "green": 0] && lab.images["web-2"] == "web@new")

@@ -14,7 +14,8 @@ struct ResumptionTests {
     var versions: [ResourceType: String] = [:]
     for type in ResourceType.allCases {
       guard let wanted = names[type] else { continue }
-      let snapshot = try #require(catalog.snapshot(ofPod: "client-1", .sidecar))
+      let found = catalog.snapshot(ofPod: "client-1", .sidecar)
+      let snapshot = try #require(found)
       try stream.receive(request(type, wanted), now: 1)
       let response = try #require(stream.next(snapshot, now: 1).first)
       versions[type] = response.versionInfo
@@ -42,7 +43,8 @@ struct ResumptionTests {
     let held = try versions(SampleMesh.model(), names: names)
     var catalog = ResourceCatalog(SampleMesh.model())
     var stream = AggregatedStream()
-    let snapshot = try #require(catalog.snapshot(ofPod: "client-1", .sidecar))
+    let found = catalog.snapshot(ofPod: "client-1", .sidecar)
+    let snapshot = try #require(found)
     for type in ResourceType.allCases {
       guard let wanted = names[type], let version = held[type] else { continue }
       try stream.receive(request(type, wanted, version: version), now: 1)
@@ -59,7 +61,8 @@ struct ResumptionTests {
     var catalog = ResourceCatalog(changed)
     var stream = AggregatedStream()
     var sent: [String] = []
-    let snapshot = try #require(catalog.snapshot(ofPod: "client-1", .sidecar))
+    let found = catalog.snapshot(ofPod: "client-1", .sidecar)
+    let snapshot = try #require(found)
     for type in ResourceType.allCases {
       guard let wanted = names[type], let version = held[type] else { continue }
       try stream.receive(request(type, wanted, version: version), now: 1)
@@ -71,7 +74,8 @@ struct ResumptionTests {
   @Test func aVersionOfSomebodyElseIsNoVersion() throws {
     var catalog = ResourceCatalog(SampleMesh.model())
     var stream = AggregatedStream()
-    let snapshot = try #require(catalog.snapshot(ofPod: "client-1", .sidecar))
+    let found = catalog.snapshot(ofPod: "client-1", .sidecar)
+    let snapshot = try #require(found)
     for version in ["7", "nonsense", ".", "1.0", "99999999999999999999.5"] {
       stream = AggregatedStream()
       try stream.receive(request(.cluster, [], version: version), now: 1)
@@ -86,7 +90,8 @@ struct ResumptionTests {
       model.splits["web"] = ["v1": weight]
       old.update(model)
     }
-    let snapshot = try #require(old.snapshot(ofPod: "client-1", .sidecar))
+    let found = old.snapshot(ofPod: "client-1", .sidecar)
+    let snapshot = try #require(found)
     let version = ResourceVersion(generation: snapshot.generation, [:]).description
     var stream = AggregatedStream()
     try stream.receive(request(.cluster, [], version: version), now: 1)
@@ -101,7 +106,8 @@ struct ResumptionTests {
   @Test func whatWasRefusedForWantingSomethingIsAcknowledgedWhenThatHasCome() throws {
     var catalog = ResourceCatalog(SampleMesh.model())
     var stream = AggregatedStream()
-    let snapshot = try #require(catalog.snapshot(ofPod: "client-1", .sidecar))
+    let found = catalog.snapshot(ofPod: "client-1", .sidecar)
+    let snapshot = try #require(found)
     try stream.receive(request(.listener, []), now: 1)
     let response = try #require(stream.next(snapshot, now: 1).first)
     var nack = request(.listener, [], nonce: response.nonce)
