@@ -15,7 +15,7 @@ struct PendingImage: ~Copyable {
 
   init(_ store: ImageStore) throws(ImageError) {
     try store.prepare()
-    var path = Array("\(store.root)/pending/XXXXXX".utf8CString)
+    var path = Array("\(store.root)/pending/\(String(repeating: "X", count: 6))".utf8CString)
     guard mkdtemp(&path) != nil else {
       throw ImageError(.environment, "the image store: \(SystemError.last("mkdtemp", store.root))")
     }

@@ -51,7 +51,7 @@ struct FlapDamperTests {
     }
     #expect(!damper.isWell)
     damper.observe(true, now: at(6))
-    #expect(damper.isWell && damper.falls == 3)
+    #expect(damper.isWell && damper.falls == 2)
     damper.observe(false, now: at(67))
     damper.observe(true, now: at(68))
     #expect(damper.isWell && damper.falls == 1)
