@@ -14,10 +14,10 @@ private let meshLab = """
     nodes:
       client: {kind: pod}
       edge: {kind: router, asn: 64500}
-      web: {kind: pod, service: web, version: v1, cmd: ["serve"]}
+      web-1: {kind: pod, service: web, version: v1, cmd: ["serve"]}
     links:
       - {endpoints: ["client:eth1", "edge:eth1"], addresses: [[10.1.0.2/24], [10.1.0.1/24]]}
-      - {endpoints: ["edge:eth2", "web:eth1"], addresses: [[10.2.0.1/24], [10.2.0.2/24]]}
+      - {endpoints: ["edge:eth2", "web-1:eth1"], addresses: [[10.2.0.1/24], [10.2.0.2/24]]}
   mesh:
     services: {web: {port: 80, target: 8080, protocol: http, announce: [edge], health: {}}}
   """
@@ -26,7 +26,7 @@ private let meshLab = """
   private func start(_ lab: FakeLab) async throws -> (FakeProcess, [String: FakeAgent]) {
     let machine = try await lab.machine()
     var agents: [String: FakeAgent] = [:]
-    for name in ["client", "edge", "web"] { agents[name] = try await lab.agent(name) }
+    for name in ["client", "edge", "web-1"] { agents[name] = try await lab.agent(name) }
     return (machine, agents)
   }
 
@@ -48,7 +48,7 @@ private let meshLab = """
   @Test func aLabIsNotConvergedWithoutItsSidecars() async throws {
     let lab = try await FakeLab(meshLab)
     let (machine, _) = try await start(lab)
-    let reasons = ["client: its sidecar is not connected", "web: its sidecar is not connected"]
+    let reasons = ["client: its sidecar is not connected", "web-1: its sidecar is not connected"]
     let answer = await lab.notConverged(because: reasons)
     #expect(!answer.converged && answer.reasons == reasons)
     let status = await lab.controller.status()
@@ -56,7 +56,7 @@ private let meshLab = """
     #expect(!status.converged && status.convergedBy == nil && status.convergedAfterMs == nil)
     #expect(mesh.sidecars == 2 && mesh.current == 0 && mesh.lagging == reasons && !mesh.converged)
     // One that is stopped has none to wait for.
-    try await machine.send(.machineState(lab.machineState(stopped: ["web"])))
+    try await machine.send(.machineState(lab.machineState(stopped: ["web-1"])))
     #expect(await lab.notConverged(because: [reasons[0]]).reasons == [reasons[0]])
   }
 
@@ -67,7 +67,7 @@ private let meshLab = """
     #expect(await eventually { announces(edge) })
     var state = lab.machineState()
     var process = NLProcessState()
-    (process.node, process.name, process.lastExit) = ("web", "cmd1", "exit 1")
+    (process.node, process.name, process.lastExit) = ("web-1", "cmd1", "exit 1")
     state.processes = [process]
     try await machine.send(.machineState(state))
     #expect(await eventually { !announces(edge) })
@@ -81,7 +81,7 @@ private let meshLab = """
   @Test func soDoesAHealthCheckThatFails() async throws {
     let lab = try await FakeLab(meshLab)
     let (_, agents) = try await start(lab)
-    let (edge, web) = (try #require(agents["edge"]), try #require(agents["web"]))
+    let (edge, web) = (try #require(agents["edge"]), try #require(agents["web-1"]))
     #expect(await eventually { announces(edge) })
     #expect(await eventually { web.dataPlane?.health.port == 8080 && web.dataPlane?.health.intervalMs == 1000 })
     web.change { $0.health = .ill }
@@ -105,7 +105,7 @@ private let meshLab = """
       #expect(error.code == "refused")
       #expect(
         error.message
-          == "the sidecar of client is not connected; the sidecar of web is not connected; "
+          == "the sidecar of client is not connected; the sidecar of web-1 is not connected; "
           + "nothing was changed on any node")
     }
     #expect(try await lab.controller.history(limit: 5, offset: 0).map(\.version) == [1])

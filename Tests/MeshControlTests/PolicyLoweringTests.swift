@@ -129,6 +129,6 @@ struct PolicyLoweringTests {
     #expect(try cluster("web", silent).transportSocketMatches.isEmpty)
     #expect(silent.inboundListener(silent.model.services[0])?.filterChains.count == 2)
     let marked = silent.endpoints(costs: [:]).flatMap(\.endpoints).flatMap(\.lbEndpoints)
-    #expect(marked.allSatisfy { $0.metadata.filterMetadata.isEmpty })
+    #expect(!marked.isEmpty && marked.allSatisfy { $0.metadata.filterMetadata[Lowering.matchKey] == nil })
   }
 }

@@ -10,7 +10,9 @@ import Testing
 private final class Bench {
   let loop: EventLoop
   private(set) var verdicts: [NLSample.Health] = []
-  private(set) lazy var probe: HealthProbe = HealthProbe(loop) { [unowned self] in verdicts.append(probe.verdict) }
+  private(set) lazy var probe: HealthProbe = HealthProbe(loop) { [weak self] in
+    self.map { $0.verdicts.append($0.probe.verdict) }
+  }
   let listener: Int32
   let port: UInt16
   /// The status that a GET is answered with; nil: accepted and never answered.
