@@ -146,7 +146,9 @@ struct RefusalTests {
       header.stringMatch.prefix = "a"
       route.match.headers = [header]
     }
-    check(".route.field 15: is not supported") { $0.route.hashPolicy = [EnvoyRouteAction.HashPolicy()] }
+    check(".route.hash_policy[0]: must be header or connection_properties") {
+      $0.route.hashPolicy = [EnvoyRouteAction.HashPolicy()]
+    }
     check(".route.retry_policy.retry_on: 5xx is not supported") { $0.route.retryPolicy.retryOn = "connect-failure,5xx" }
     check(".route.regex_rewrite.pattern.regex: ^/(.*)$ is not supported") {
       $0.route.regexRewrite.pattern.regex = "^/(.*)$"

@@ -214,11 +214,11 @@ struct ContainerTests {
         + ["/bin/busybox", "httpd", "-f", "-p", "8080", "-h", "/bin"].flatMap { ["--entrypoint", $0] })
     #expect(built.exit == 0, "\(built.errors)")
     let pods = """
-      caller: {kind: pod, service: caller}
+      caller: {kind: pod, service: callers}
       web-1: {kind: pod, service: web, image: "page:v0"}
       web-2: {kind: pod, service: web, image: "page:v0"}
       """
-    let mesh = "mesh: {mtls: strict, services: {caller: {port: 9}, web: {port: 80, target: 8080, protocol: http}}}"
+    let mesh = "mesh: {mtls: strict, services: {callers: {port: 9}, web: {port: 80, target: 8080, protocol: http}}}"
     _ = try bench.up(lab, topology(pods, links: ["caller", "web-1", "web-2"], rest: mesh))
     for pod in ["web-1", "web-2"] {
       #expect(try bench.eventually(20) { try containerState(bench, lab, pod).state == "ready" })

@@ -57,17 +57,24 @@ import Testing
     let result = try bench.file("\(lab).load", "")
     let command =
       "\(Command.netloom) exec \(lab)/client -- python3 \(Self.load) run http://web/ --for \(seconds) > \(result) 2>&1"
-    let thread = Thread { _ = try? Command.shell(command, seconds: Double(seconds) + 30) }
     let done = DispatchSemaphore(value: 0)
-    let observer = NotificationCenter.default.addObserver(
-      forName: .NSThreadWillExit, object: thread, queue: nil
-    ) { _ in done.signal() }
-    defer { NotificationCenter.default.removeObserver(observer) }
+    let thread = Thread {
+      _ = try? Command.shell(command, seconds: Double(seconds) + 30)
+      done.signal()
+    }
     thread.start()
     try body()
     #expect(done.wait(timeout: .now() + Double(seconds) + 40) == .success)
     let text = try String(contentsOfFile: result, encoding: .utf8)
     return try #require(try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any], "\(text)")
+  }
+
+  /// Requests that clients' sidecars have counted for a version of web.
+  private func counted(_ bench: Bench, _ lab: String, _ version: String) throws -> Int {
+    let run = try bench.netloom(["mesh", "edges", "--lab", lab, "--to", "web", "-o", "json"])
+    let edges = try #require(try JSONSerialization.jsonObject(with: Data(run.output.utf8)) as? [[String: Any]])
+    return edges.filter { $0["version"] as? String == version && $0["reporter"] as? String == "client" }
+      .reduce(0) { $0 + ($1["requests"] as? Int ?? 0) }
   }
 
   @Test("no request fails while weights move in steps under 1,000 requests a second, and mtls changes under them")
@@ -78,6 +85,7 @@ import Testing
     try awaitServers(bench, lab)
     let strict = try bench.file("strict.yaml", "mesh: {mtls: strict}")
     let load = try underLoad(bench, lab, seconds: 6) {
+      #expect(try bench.eventually(5) { try counted(bench, lab, "v1") > 200 })
       for (old, new) in [(95, 5), (50, 50)] {
         let change = try json(bench, ["mesh", "split", "\(lab)/web", "v1=\(old)", "v2=\(new)"])
         #expect(change["current"] as? Int == 3)

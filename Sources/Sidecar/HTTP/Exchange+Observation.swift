@@ -6,8 +6,8 @@ extension Exchange {
   /// This hop's part of the trace that the request belongs to.
   func beginSpan() {
     let sampling = worker.observation.tracing?.sampling ?? 100
-    trace = TraceContext.hop(
-      &head.fields, sampled: sampling >= 100 || worker.random.chance(percent: sampling), &worker.random)
+    let sampled = sampling >= 100 || worker.random.chance(percent: sampling)
+    trace = TraceContext.hop(&head.fields, sampled: sampled, &worker.random)
   }
 
   /// Once, at the end.

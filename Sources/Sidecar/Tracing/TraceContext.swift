@@ -40,8 +40,9 @@ struct TraceContext: Equatable {
   }
 
   /// Takes the request's context on by one hop, or begins a trace where it has none.
+  /// - Parameter sampled: whether a trace that begins here is.
   static func hop(
-    _ fields: inout HeaderFields, sampled: @autoclosure () -> Bool, _ random: inout some RandomNumberGenerator
+    _ fields: inout HeaderFields, sampled: Bool, _ random: inout some RandomNumberGenerator
   ) -> TraceContext {
     let first = fields.firstIndex(of: .traceparent)
     if let first, first == fields.lastIndex(of: .traceparent),
@@ -50,7 +51,7 @@ struct TraceContext: Equatable {
       if !fields.overwrite(at: first, context.bytes) { fields.set("traceparent", context.text) }
       return context
     }
-    let context = TraceContext(sampled: sampled(), &random)
+    let context = TraceContext(sampled: sampled, &random)
     if first != nil { fields.remove("traceparent") }
     fields.remove("tracestate")
     fields.append("traceparent", context.text)
