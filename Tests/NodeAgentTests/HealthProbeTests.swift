@@ -66,7 +66,7 @@ private final class Bench {
       let count = recv(raw, &buffer, buffer.count, 0)
       loop.unregister(raw)
       guard count > 0, let status else { return }
-      requests.append(String(decoding: buffer.prefix(count), as: UTF8.self).prefix { $0 != "\r" }.description)
+      requests.append(String(decoding: buffer.prefix(count), as: UTF8.self).prefix { $0 != "\r\n" }.description)
       let answer = Array("HTTP/1.1 \(status) X\r\ncontent-length: 0\r\n\r\n".utf8)
       _ = send(raw, answer, answer.count, Int32(MSG_NOSIGNAL))
     }
