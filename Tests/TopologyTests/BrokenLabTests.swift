@@ -107,7 +107,7 @@ private let brokenNodes: [Broken] = [
   Broken("an image with a short digest", "64 hex", container("image: §\"web@sha256:12\"")),
   Broken("an image with a capital letter", "lower-case", container("image: §Web")),
   Broken("limits without an image", "no `image`", container("§limits: {memory: 64mb}")),
-  Broken("no limit", "memory", container("image: web, limits: §{}")),
+  Broken("no limit", "memory", container("image: web, §limits: {}")),
   Broken("memory without a unit", "64mb", container("image: web, limits: {memory: §64}")),
   Broken("too little memory", "so little", container("image: web, limits: {memory: §1mb}")),
   Broken("no processor", "0.01", container("image: web, limits: {cpus: §0}")),

@@ -68,7 +68,7 @@ private func read(_ text: String) -> Parsed<ResolvedLab> {
   }
 
   @Test(arguments: [
-    ("split: {v3: 1}", "http", "14:50: error: no pod of the service runs version `v3`; did you mean `v1`?"),
+    ("split: {v3: 1}", "http", "14:59: error: no pod of the service runs version `v3`; did you mean `v1`?"),
     ("split: {v1: 0}", "http", "every weight is 0"), ("balance: fastest", "http", "expected one of `least-request`"),
     ("hash: {header: x}", "http", "`hash` without `balance: ring-hash`"),
     ("retries: {attempts: 1}", "tcp", "whose bytes are opaque"), ("limits: {pending: 1}", "tcp", "has no requests"),

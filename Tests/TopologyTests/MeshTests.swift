@@ -158,7 +158,7 @@ private func parse(_ text: String, directory: String = "/tmp") -> Parsed<Resolve
       #expect(parsed.value == nil)
       #expect(
         parsed.errors.map(\.description) == [
-          "split.yaml:9:71: error: spec.rules[0].filters[0].requestMirror.backendRef.name: there is no service “wbe”, and "
+          "split.yaml:9:74: error: spec.rules[0].filters[0].requestMirror.backendRef.name: there is no service “wbe”, and "
             + "no version of a service that is called so",
           "split.yaml:10:27: error: spec.rules[0].sessionPersistence: is not supported",
         ])
