@@ -14,7 +14,6 @@ import Testing
       ),
       ("reserved-asn", "name: x\ntopology:\n  nodes:\n    a: {kind: router, asn: 23456}\n", ":4:", "23456"),
       ("syntax", "name: x\ntopology: {nodes: [\n", ":", "error"),
-      ("not-yet", "name: x\ntopology:\n  nodes:\n    a: {kind: registry}\n", ":4:", "not yet"),
       ("empty", "", ":1:1:", "error"),
       ("binary", "\u{0}\u{1}\u{2}", ":", "error"),
     ])
@@ -60,13 +59,11 @@ import Testing
       (["fault", "link-down", "a", "b"], "NODE:IFACE"),
       (["exec", "h1", "--speed", "9", "true"], "after --"),
       (["exec", "h1", "-o", "xml", "true"], "table or json"),
+      (["pipeline", "run"], "<file>"),
     ] {
       let run = try bench.netloom(arguments)
       #expect(run.exit == 2 && run.errors.contains(words), "\(arguments): \(run.exit) \(run.errors)")
     }
-    let later = try bench.netloom(["pipeline", "run"])
-    #expect(
-      later.exit == 2 && later.errors == "netloom: pipeline is not there yet in this version\n", "\(later.errors)")
   }
 
   @Test("a report that cannot be written is refused before any lab is started")

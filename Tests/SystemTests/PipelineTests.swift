@@ -136,7 +136,7 @@ private final class PipelineBench {
 
   func end() {
     _ = try? netloom(["down", "nlp-production"])
-    receiver.terminate()
+    kill(receiver.processIdentifier, SIGKILL)  // it inherits a mask that keeps SIGTERM out
     receiver.waitUntilExit()
     try? FileManager.default.removeItem(atPath: directory)
   }
