@@ -60,23 +60,18 @@ import Testing
   /// As a run that was killed with SIGKILL leaves it.
   @Test func whatAKilledRunLeftIsEndedAndNobodyElse() async throws {
     let process = Process()
-    process.executableURL = URL(fileURLWithPath: "/usr/bin/setsid")
-    process.arguments = ["sleep", "60"]
-    try process.run()
+    process.executableURL = URL(fileURLWithPath: "/bin/sleep")
+    process.arguments = ["60"]
+    try process.run()  // the leader of a group of its own
     let pid = process.processIdentifier
     let file = scratch.path + "/process"
     let time = try #require(Shell.startTime(of: pid))
     try "\(pid) 1\n".write(toFile: file, atomically: true, encoding: .utf8)
     Shell.endLeftover(file)
     #expect(alive(pid) && process.isRunning)
-    // setsid(1) leads its group already or forks; either way the group is gone afterwards.
-    let group = getpgid(pid)
-    if group == pid {
-      try "\(pid) \(time)\n".write(toFile: file, atomically: true, encoding: .utf8)
-      Shell.endLeftover(file)
-    } else {
-      process.terminate()
-    }
+    try #require(getpgid(pid) == pid)
+    try "\(pid) \(time)\n".write(toFile: file, atomically: true, encoding: .utf8)
+    Shell.endLeftover(file)
     process.waitUntilExit()
     #expect(!FileManager.default.fileExists(atPath: file))
   }
