@@ -35,7 +35,7 @@ public struct ImageBuilder: Sendable {
       "umoci", "repack", "--history.created", Self.epoch, "--history.created_by", "netloom image build", "--image",
       pending.image, bundle,
     ])
-    removeTree(bundle)
+    Folder.remove(bundle)
     try ToolRunner.here.need(
       ["umoci", "config", "--image", pending.image, "--created", Self.epoch, "--history.created", Self.epoch]
         + Self.settings(entrypoint, command, labels, environment))
@@ -85,11 +85,11 @@ public struct ImageBuilder: Sendable {
     while path.count > 1, path.hasSuffix("/") { path.removeLast() }
     let (target, source) = (root + path, file.source)
     try onMachine { () throws(SystemError) in
-      if let slash = target.lastIndex(of: "/") { try makeDirectories(String(target[..<slash])) }
+      if let slash = target.lastIndex(of: "/") { try Folder.make(String(target[..<slash])) }
     }
     var status = stat()
     if stat(source, &status) == 0, status.st_mode & S_IFMT == S_IFDIR {
-      try onMachine { () throws(SystemError) in try makeDirectories(target) }
+      try onMachine { () throws(SystemError) in try Folder.make(target) }
       try ToolRunner.here.need(["cp", "-RP", "--preserve=mode", source + "/.", target])
     } else {
       try ToolRunner.here.need(["cp", "-L", "--preserve=mode", "-T", source, target])
@@ -109,7 +109,7 @@ public struct ImageBuilder: Sendable {
     var status = stat()
     try systemCall("lstat", path) { lstat(path, &status) }
     if status.st_mode & S_IFMT == S_IFDIR {
-      for name in entries(of: path) { try settle(path + "/" + name) }
+      for name in Folder.entries(of: path) { try settle(path + "/" + name) }
     }
     try setTime(path)
   }

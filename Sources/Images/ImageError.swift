@@ -1,3 +1,5 @@
+internal import EventLoop
+
 /// Why something with an image did not succeed, for the person who asked: one line.
 public struct ImageError: Error, Equatable, CustomStringConvertible {
   public enum Kind: Sendable {
@@ -24,4 +26,13 @@ public struct ImageError: Error, Equatable, CustomStringConvertible {
   }
 
   public var description: String { message }
+}
+
+/// A system call's failure as one of this machine's.
+func onMachine<Result>(_ body: () throws(SystemError) -> Result) throws(ImageError) -> Result {
+  do throws(SystemError) {
+    return try body()
+  } catch {
+    throw ImageError(.environment, "the image store: \(error)")
+  }
 }

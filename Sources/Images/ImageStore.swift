@@ -58,7 +58,7 @@ public struct ImageStore: Sendable {
   /// All of them, by digest.
   public func images() throws(ImageError) -> [StoredImage] {
     let names = try self.names()
-    return entries(of: root + "/images").sorted().compactMap { entry in
+    return Folder.entries(of: root + "/images").sorted().compactMap { entry in
       ImageDigest(entry.replacing("sha256-", with: "sha256:")).flatMap { stored($0, names) }
     }
   }
@@ -113,7 +113,7 @@ public struct ImageStore: Sendable {
 
   func prepare() throws(ImageError) {
     try onMachine { () throws(SystemError) in
-      for path in ["images", "locks", "pending"] { try makeDirectories("\(root)/\(path)") }
+      for path in ["images", "locks", "pending"] { try Folder.make("\(root)/\(path)") }
     }
   }
 
@@ -175,12 +175,12 @@ public struct ImageStore: Sendable {
       for image in try images() where image.names.isEmpty {
         if try discard(image.digest) { gone.append(image) }
       }
-      names = names.filter { entry in ImageDigest(entry.value).map { exists(directory(of: $0)) } == true }
+      names = names.filter { entry in ImageDigest(entry.value).map { Folder.exists(directory(of: $0)) } == true }
       return gone
     }
-    for entry in entries(of: root + "/pending") {
+    for entry in Folder.entries(of: root + "/pending") {
       let path = "\(root)/pending/\(entry)"
-      if try StoreLock.attempt(path + "/lock", .exclusive) != nil { removeTree(path) }
+      if try StoreLock.attempt(path + "/lock", .exclusive) != nil { Folder.remove(path) }
     }
     return gone
   }
@@ -193,7 +193,7 @@ public struct ImageStore: Sendable {
     // Out of sight first: who looks meanwhile sees a whole image or none.
     let away = "\(root)/pending/removed-\(getpid())-\(digest.hex)"
     try onMachine { () throws(SystemError) in _ = try systemCall("rename", directory) { rename(directory, away) } }
-    removeTree(away)
+    Folder.remove(away)
     return true
   }
 }
@@ -205,7 +205,7 @@ extension ImageStore {
   public func `import`(_ path: String, tag: String?, replacing: Bool = false) throws(ImageError) -> StoredImage {
     let reference = try tag.map { (tag) throws(ImageError) in try ImageReference(tag) }
     guard access(path, R_OK) == 0 else { throw ImageError(.usage, "\(path): \(SystemError.last("access").text)") }
-    let transports = exists(path + "/index.json") ? ["oci"] : ["oci-archive", "docker-archive"]
+    let transports = Folder.exists(path + "/index.json") ? ["oci"] : ["oci-archive", "docker-archive"]
     var failure = ""
     for transport in transports {
       let pending = try PendingImage(self)

@@ -27,7 +27,7 @@ struct PendingImage: ~Copyable {
     self.lock = lock
   }
 
-  deinit { removeTree(directory) }
+  deinit { Folder.remove(directory) }
 
   /// umoci's options where it may not change owners: without root, also in a user namespace of one's own.
   static func rootlessOptions() -> [String] {

@@ -86,14 +86,14 @@ extension LabStart {
     let program = try Programs.own("netloom-machine")
     let lock = try takeName(in: root, directory, report)
     do {
-      for name in entries(of: directory.path) where name != "lock" { removeTree(directory.path + "/" + name) }
+      Folder.empty(directory.path, keeping: ["lock"])
       try systemCall("mkdir", directory.logs) { mkdir(directory.logs, 0o700) }
       let text = try SmallFile.read(topology.file)
       try SmallFile.write(directory.topology, text, mode: 0o600)
       try SmallFile.write(directory.plan, plan(in: directory), mode: 0o600)
       return try MachineProcess.start(program, in: directory, lock: lock, environment: environment)
     } catch {
-      removeTree(directory.path)
+      Folder.remove(directory.path)
       if let error = error as? LabError { throw error }
       throw LabError(.environment, "cannot prepare \(directory.path): \(error)")
     }

@@ -45,7 +45,7 @@ extension Lab {
   private func takeAway() -> Bool {
     if access(directory.path, F_OK) != 0 { return true }
     guard let lock = LabLock.takeExisting(directory) else { return access(directory.lock, F_OK) != 0 }
-    removeTree(directory.path)
+    Folder.remove(directory.path)
     _ = consume lock
     return true
   }

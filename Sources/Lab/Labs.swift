@@ -100,19 +100,19 @@ extension RunRoot {
 
   /// Leaves the logs and what the lab was made from; a directory that never got that far goes altogether.
   private func sweep(_ directory: RunDirectory) {
-    guard access(directory.plan, F_OK) == 0 else { return removeTree(directory.path) }
+    guard access(directory.plan, F_OK) == 0 else { return Folder.remove(directory.path) }
     for socket in [directory.machineSocket, directory.controllerSocket, directory.apiSocket] { unlink(socket) }
-    removeTree(directory.path + "/nodes")
+    Folder.remove(directory.path + "/nodes")
     if geteuid() == 0, let lab = directory.path.split(separator: "/").last { removeControlGroups(of: String(lab)) }
   }
 
   /// Groups are names too: `netloom/LAB/NODE` below each hierarchy, empty now.
   private func removeControlGroups(of lab: String) {
     let root = "/sys/fs/cgroup"
-    for hierarchy in [root] + entries(of: root).map({ "\(root)/\($0)" }) {
+    for hierarchy in [root] + Folder.entries(of: root).map({ "\(root)/\($0)" }) {
       let own = "\(hierarchy)/netloom/\(lab)"
       guard access(own, F_OK) == 0 else { continue }
-      for node in entries(of: own) { rmdir("\(own)/\(node)") }
+      for node in Folder.entries(of: own) { rmdir("\(own)/\(node)") }
       rmdir(own)
       rmdir(hierarchy + "/netloom")
     }
@@ -121,7 +121,7 @@ extension RunRoot {
   /// Only what netloom itself makes: a link named LAB.NODE into /proc whose namespace is gone.
   private func sweepNamespaceLinks(except running: Set<String>) {
     let netns = "/run/netns"
-    for name in entries(of: netns) {
+    for name in Folder.entries(of: netns) {
       let parts = name.split(separator: ".", omittingEmptySubsequences: false)
       guard parts.count == 2, parts.allSatisfy({ isLabName(String($0)) }), !running.contains(String(parts[0])) else {
         continue

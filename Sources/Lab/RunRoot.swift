@@ -79,7 +79,7 @@ public struct RunRoot: Sendable {
   /// Names of everything that lies in the root, sorted.
   func names() throws(LabError) -> [String] {
     guard try exists() else { return [] }
-    return entries(of: path).filter(isLabName).sorted()
+    return Folder.entries(of: path).filter(isLabName).sorted()
   }
 
   private static func variable(_ name: String) -> String? {
@@ -101,30 +101,4 @@ func isLabName(_ name: String) -> Bool {
   guard let first = bytes.first, let last = bytes.last, bytes.count <= 32 else { return false }
   func isPlain(_ byte: UInt8) -> Bool { (0x61...0x7A).contains(byte) || (0x30...0x39).contains(byte) }
   return isPlain(first) && isPlain(last) && bytes.allSatisfy { isPlain($0) || $0 == UInt8(ascii: "-") }
-}
-
-/// What a directory holds, in no order; nothing when it cannot be read.
-func entries(of directory: String) -> [String] {
-  guard let stream = opendir(directory) else { return [] }
-  defer { closedir(stream) }
-  var names: [String] = []
-  while let entry = readdir(stream) {
-    let name = withUnsafePointer(to: &entry.pointee.d_name) {
-      $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
-    }
-    if name != ".", name != ".." { names.append(name) }
-  }
-  return names
-}
-
-/// Takes a directory away with everything in it, without following links.
-func removeTree(_ path: String) {
-  var status = stat()
-  guard lstat(path, &status) == 0 else { return }
-  if status.st_mode & S_IFMT == S_IFDIR {
-    for name in entries(of: path) { removeTree(path + "/" + name) }
-    rmdir(path)
-  } else {
-    unlink(path)
-  }
 }

@@ -9,6 +9,7 @@
 //
 // Everything but agent and pause runs in the node's own mount and uts namespace, which is made when first needed.
 import CLinux
+import EventLoop
 import Glibc
 import ControlProtocol
 import EventLoop
@@ -322,7 +323,7 @@ final class Node {
 
   /// Pids whose network namespace has this inode, this process left out.
   private static func processes(in inode: UInt64) -> [Int32] {
-    RunFiles.entries(of: "/proc").compactMap { entry in
+    Folder.entries(of: "/proc").compactMap { entry in
       Int32(entry).flatMap { $0 > 1 && isProcess($0, in: inode) ? $0 : nil }
     }
   }

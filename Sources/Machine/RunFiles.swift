@@ -25,7 +25,7 @@ struct RunFiles {
   /// Removes the links that point into that process.
   static func unlinkNamespaces(init pid: Int32) {
     let prefix = "/proc/\(pid)/fd/"
-    for name in entries(of: netns) where linkTarget("\(netns)/\(name)")?.hasPrefix(prefix) == true {
+    for name in Folder.entries(of: netns) where linkTarget("\(netns)/\(name)")?.hasPrefix(prefix) == true {
       _ = unlink("\(netns)/\(name)")
     }
   }
@@ -39,44 +39,19 @@ struct RunFiles {
     for path in [directory.pid, directory.machineSocket, directory.controllerSocket, directory.apiSocket] {
       _ = unlink(path)
     }
-    Self.removeTree(directory.path + "/nodes")
+    Folder.remove(directory.path + "/nodes")
   }
 
   /// The lock last: while it stands nobody else can take the name and put new files here.
   private func removeAll() {
-    for name in Self.entries(of: directory.path) where name != "lock" { Self.removeTree("\(directory.path)/\(name)") }
+    Folder.empty(directory.path, keeping: ["lock"])
     _ = unlink(directory.lock)
     _ = rmdir(directory.path)
-  }
-
-  static func entries(of path: String) -> [String] {
-    guard let stream = opendir(path) else { return [] }
-    defer { closedir(stream) }
-    var names: [String] = []
-    while let entry = readdir(stream) {
-      let name = withUnsafePointer(to: &entry.pointee.d_name) {
-        $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
-      }
-      if name != ".", name != ".." { names.append(name) }
-    }
-    return names
   }
 
   static func linkTarget(_ path: String) -> String? {
     var buffer = [CChar](repeating: 0, count: 256)
     let count = readlink(path, &buffer, buffer.count)
     return count > 0 ? String(decoding: buffer[..<count].map(UInt8.init(bitPattern:)), as: UTF8.self) : nil
-  }
-
-  /// Everything below and including the path; links are removed, not followed.
-  static func removeTree(_ path: String) {
-    var status = stat()
-    guard lstat(path, &status) == 0 else { return }
-    guard status.st_mode & S_IFMT == S_IFDIR else {
-      _ = unlink(path)
-      return
-    }
-    for name in entries(of: path) { removeTree("\(path)/\(name)") }
-    _ = rmdir(path)
   }
 }

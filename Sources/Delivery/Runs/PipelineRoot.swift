@@ -57,45 +57,13 @@ public struct PipelineFolder: Sendable {
   public var isRunning: Bool { RunLock.isHeld(self) }
 
   /// Makes it (0700): logs may hold what commands print.
-  func create() throws(LabError) { try Folder.make(path, mode: 0o700) }
-}
+  func create() throws(LabError) { try Self.make(path) }
 
-enum Folder {
-  /// Makes a folder and those above it.
-  static func make(_ path: String, mode: UInt32 = 0o755) throws(LabError) {
-    var made = ""
-    for part in path.split(separator: "/") {
-      made += "/" + part
-      if mkdir(made, mode) != 0, errno != EEXIST {
-        throw LabError(.environment, "cannot make \(made): \(SystemError.last("mkdir").text)")
-      }
+  static func make(_ path: String) throws(LabError) {
+    do {
+      try Folder.make(path, mode: 0o700)
+    } catch {
+      throw LabError(.environment, "cannot make \(path): \(error.text)")
     }
   }
-
-  static func entries(of path: String) -> [String] {
-    guard let stream = opendir(path) else { return [] }
-    defer { closedir(stream) }
-    var names: [String] = []
-    while let entry = readdir(stream) {
-      let name = withUnsafePointer(to: &entry.pointee.d_name) {
-        $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
-      }
-      if name != ".", name != ".." { names.append(name) }
-    }
-    return names
-  }
-
-  /// Takes a folder away with everything in it, without following links.
-  static func remove(_ path: String) {
-    var status = stat()
-    guard lstat(path, &status) == 0 else { return }
-    if status.st_mode & S_IFMT == S_IFDIR {
-      for name in entries(of: path) { remove(path + "/" + name) }
-      rmdir(path)
-    } else {
-      unlink(path)
-    }
-  }
-
-  static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
 }

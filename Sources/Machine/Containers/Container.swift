@@ -164,7 +164,7 @@ final class Container {
       self.group = group
       let runtime = try ContainerRuntime(lab)
       // Notes of a runtime that was killed with its node.
-      RunFiles.removeTree(version.bundle.directory + "/state")
+      Folder.remove(version.bundle.directory + "/state")
       let supervisor = Supervisor(
         lab, node: node.name, name: "cmd1", started: { [unowned self] in started(version) },
         ended: { [unowned self] in ended($0, version) },
@@ -306,7 +306,7 @@ final class Container {
   /// It is the node's from now on.
   func settle(on version: Version, _ state: State, because reason: String = "") {
     if let current, current.bundle.directory != version.bundle.directory {
-      RunFiles.removeTree(current.bundle.directory)
+      Folder.remove(current.bundle.directory)
     }
     current = version
     become(state, because: reason)

@@ -85,7 +85,7 @@ struct ControlGroup {
   static func remove(lab: String, hierarchies: Hierarchies = .ofThisMachine()) {
     for root in Set(["memory", "cpu"].compactMap { hierarchies.root(of: $0)?.path }) {
       let own = "\(root)/netloom/\(lab)"
-      for node in RunFiles.entries(of: own) { _ = rmdir("\(own)/\(node)") }
+      for node in Folder.entries(of: own) { _ = rmdir("\(own)/\(node)") }
       _ = rmdir(own)
       _ = rmdir("\(root)/netloom")
     }
