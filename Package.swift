@@ -97,7 +97,9 @@ let package = Package(
     module("NorthboundClient", ["NorthboundAPI", .product(name: "NIOHTTP1", package: "swift-nio")] + nioCore),
     // Layer 3
     module("BGPSpeaker", ["NetTypes", "BGPWire", "BGPCore", "EventLoop", "CLinux"], settings: hot),
-    module("Machine", ["NetTypes", "Netlink", "Mesh", "ControlProtocol", "EventLoop", "Relay", "CLinux", protobuf]),
+    module(
+      "Machine",
+      ["NetTypes", "Netlink", "Mesh", "ControlProtocol", "EventLoop", "HTTP1", "Relay", "CLinux", protobuf]),
     module(
       "Probe",
       [

@@ -44,12 +44,52 @@ import Testing
     #expect(DrainWait.activeInEnvoy(stats) == 4)
   }
 
-  @Test func `the answer of a port is its status, or what is wrong with it`() {
-    func outcome(_ text: String) -> String { "\(LoopbackRequest.outcome(Array(text.utf8)))" }
-    #expect(outcome("HTTP/1.1 204 No Content\r\nX: y\r\n\r\n") == "answered(status: 204, body: \"\")")
-    #expect(outcome("HTTP/1.0 500 Oh\r\n\r\nbody") == "answered(status: 500, body: \"body\")")
-    #expect(outcome("SSH-2.0-x\r\n").contains("does not speak HTTP"))
-    #expect(outcome("").contains("without an answer"))
+  /// What a probe of a port says whose program answers so, and keeps the connection open until it is closed at the other end.
+  private func asked(_ answer: String) throws -> String {
+    let listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+    var (address, length) = (sockaddr_in(), socklen_t(MemoryLayout<sockaddr_in>.size))
+    address.sin_family = sa_family_t(AF_INET)
+    address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+    let isBound = withUnsafeMutableBytes(of: &address) { bytes in
+      let pointer = bytes.baseAddress?.assumingMemoryBound(to: sockaddr.self)
+      return bind(listener, __CONST_SOCKADDR_ARG(__sockaddr__: pointer), length) == 0 && listen(listener, 1) == 0
+        && getsockname(listener, __SOCKADDR_ARG(__sockaddr__: pointer), &length) == 0
+    }
+    try #require(isBound)
+    defer { close(listener) }
+    Thread {
+      let client = accept(listener, __SOCKADDR_ARG(__sockaddr__: nil), nil)
+      var bytes = [UInt8](repeating: 0, count: 4096)
+      _ = recv(client, &bytes, bytes.count, 0)
+      _ = send(client, answer, answer.utf8.count, Int32(MSG_NOSIGNAL))
+      if answer.isEmpty { shutdown(client, Int32(SHUT_RDWR)) }
+      while recv(client, &bytes, bytes.count, 0) > 0 {}
+      close(client)
+    }.start()
+    let loop = try EventLoop()
+    let network = try FileDescriptor.open("/proc/self/ns/net", O_RDONLY)
+    var said = "nothing"
+    let request = try LoopbackRequest(
+      loop, network: network.rawValue, port: UInt16(bigEndian: address.sin_port), isIPv6: false, path: "/healthz"
+    ) {
+      said = "\($0)"
+      loop.stop()
+    }
+    try loop.run()
+    withExtendedLifetime(request) {}
+    return said
+  }
+
+  @Test(
+    .enabled(if: getuid() == 0, "enters a namespace"),
+    arguments: [
+      ("HTTP/1.1 204 No Content\r\nX: y\r\n\r\n", "answered(status: 204, body: \"\")"),
+      ("HTTP/1.1 500 Oh\r\nContent-Length: 4\r\n\r\nbody", "answered(status: 500, body: \"body\")"),
+      ("SSH-2.0-x\r\n", "does not speak HTTP"), ("", "without an answer"),
+    ])
+  func `an answer is whole by its framing, whether or not its connection ends`(_ answer: String, _ said: String) throws
+  {
+    #expect(try asked(answer).contains(said))
   }
 
   @Test func `a program that handles a signal is told from one that does not`() throws {

@@ -76,8 +76,7 @@ struct LoadConnection: ~Copyable {
   }
 
   private mutating func receive(_ raw: Int32) -> Outcome {
-    var parser = ResponseParser()
-    var body: BodyDecoder?
+    var reader = ResponseReader()
     var chunk = [UInt8](repeating: 0, count: 16384)
     var any = false
     while true {
@@ -91,48 +90,19 @@ struct LoadConnection: ~Copyable {
       }
       if count == 0 {
         socket = nil
-        guard let body else { return any ? .failed("the answer was cut short") : .closedBeforeAnswer }
-        return body.endsWithConnection ? .status(parser.head.status) : .failed("the answer was cut short")
+        if !any { return .closedBeforeAnswer }
+        return reader.isWholeAtEnd ? .status(reader.head.status) : .failed("the answer was cut short")
       }
       any = true
       do {
-        if try isWhole(chunk[0..<count], &parser, &body) {
-          if !parser.head.keepsAlive { socket = nil }
-          return .status(parser.head.status)
+        if try chunk[0..<count].withUnsafeBytes({ try reader.read($0) }) {
+          if !reader.head.keepsAlive { socket = nil }
+          return .status(reader.head.status)
         }
       } catch {
         socket = nil
         return .failed("no HTTP: \(error)")
       }
-    }
-  }
-
-  /// Takes bytes of the answer; true at its end. Interim answers (1xx) are passed over.
-  private func isWhole(
-    _ bytes: ArraySlice<UInt8>, _ parser: inout ResponseParser, _ body: inout BodyDecoder?
-  ) throws -> Bool {
-    try bytes.withUnsafeBytes { whole in
-      var offset = 0
-      while offset < whole.count {
-        let rest = UnsafeRawBufferPointer(rebasing: whole[offset...])
-        if body == nil {
-          let progress = try parser.parse(rest, answering: .get)
-          offset += progress.consumed
-          guard progress.isComplete else { return false }
-          if parser.head.status < 200 {
-            parser.reset()
-            continue
-          }
-          let decoder = BodyDecoder(parser.head.framing)
-          if decoder.isEnded { return true }
-          body = decoder
-        } else {
-          guard let step = try body?.decode(rest) else { return false }
-          offset += step.consumed
-          if step.isEnd { return true }
-        }
-      }
-      return false
     }
   }
 

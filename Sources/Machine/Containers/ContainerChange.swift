@@ -131,7 +131,7 @@ final class ContainerChange {
   private func restore() {
     guard answer != nil, phase == .stoppingNew else { return }
     container.dropSupervisor()
-    if let launched { RunFiles.removeTree(launched.bundle.directory) }
+    if let launched { Folder.remove(launched.bundle.directory) }
     guard let old else {
       container.change = nil
       let text = "\(order.image): \(failure); nothing ran before"

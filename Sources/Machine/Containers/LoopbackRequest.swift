@@ -2,6 +2,7 @@
 import CLinux
 import EventLoop
 import Glibc
+import HTTP1
 
 final class LoopbackRequest {
   enum Outcome {
@@ -17,7 +18,8 @@ final class LoopbackRequest {
   private let done: (Outcome) -> Void
   private var socket: Int32 = -1
   private var limit: LoopTimer?
-  private var answer: [UInt8] = []
+  private var answer = ResponseReader(mostContent: LoopbackRequest.mostBytes)
+  private var hasAnswered = false
   private static let mostBytes = 4 << 20
 
   /// A GET of the path, or with none a connection. `done` is called once, unless `cancel` comes first; never from here.
@@ -97,27 +99,29 @@ final class LoopbackRequest {
     }
   }
 
-  /// To the end of the connection, which was asked for.
+  /// Until the answer is whole, whether or not the connection is closed as was asked for.
   private func read() {
     var chunk = [UInt8](repeating: 0, count: 16384)
     let count = recv(socket, &chunk, chunk.count, 0)
-    if count > 0 {
-      answer += chunk[0..<count]
-      if answer.count > Self.mostBytes { finish(.failed("the answer is too long")) }
-      return
-    }
     if count < 0, errno == EAGAIN { return }
-    finish(Self.outcome(answer))
-  }
-
-  static func outcome(_ bytes: [UInt8]) -> Outcome {
-    if bytes.isEmpty { return .failed("the connection ended without an answer") }
-    let text = String(decoding: bytes, as: UTF8.self)
-    let line = text.prefix { !$0.isNewline }.split(separator: " ")
-    guard let version = line.first, version.hasPrefix("HTTP/1."), line.count > 1, let status = Int(line[1]) else {
-      return .failed("it does not speak HTTP")
+    do throws(HTTP1Failure) {
+      if count > 0 {
+        hasAnswered = true
+        let bytes = chunk[0..<count]
+        var failure: HTTP1Failure?
+        let isWhole = bytes.withUnsafeBytes { raw in
+          do throws(HTTP1Failure) { return try answer.read(raw) } catch { failure = error }
+          return false
+        }
+        if let failure { throw failure }
+        if !isWhole { return }
+      } else if !answer.isWholeAtEnd {
+        return finish(
+          .failed("the connection ended \(hasAnswered ? "in the middle of an answer" : "without an answer")"))
+      }
+      finish(.answered(status: answer.head.status, body: String(decoding: answer.content, as: UTF8.self)))
+    } catch {
+      finish(.failed("it does not speak HTTP: \(error)"))
     }
-    let body = text.firstRange(of: "\r\n\r\n").map { String(text[$0.upperBound...]) } ?? ""
-    return .answered(status: status, body: body)
   }
 }
