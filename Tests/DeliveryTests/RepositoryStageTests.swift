@@ -153,21 +153,21 @@ import Testing
 
   // MARK: merging
 
-  private func merge() async throws -> (failure: StageFailure?, head: String) {
+  private func merge() async throws -> (failure: StageFailure?, head: String, from: String?) {
     let run = try context("merge: {into: main}")
     try await SourceStage(run: run).perform()
     do {
       try await MergeStage(run: run).perform()
-      return (nil, try git("rev-parse", "main"))
+      return (nil, try git("rev-parse", "main"), run.facts.mergedFrom)
     } catch let failure as StageFailure {
-      return (failure, try git("rev-parse", "main"))
+      return (failure, try git("rev-parse", "main"), run.facts.mergedFrom)
     }
   }
 
   @Test func aBranchMovesForwardWithItsWorkingTree() async throws {
     let commits = try makeRepository()
     let result = try await merge()
-    #expect(result.failure == nil && result.head == commits.feature)
+    #expect(result.failure == nil && result.head == commits.feature && result.from == commits.main)
     #expect(try String(contentsOfFile: repository + "/a", encoding: .utf8) == "2\n")
     #expect(try git("status", "--porcelain").isEmpty)
     #expect(try await merge().failure == nil)  // once more changes nothing

@@ -1,3 +1,4 @@
+internal import Scenario
 internal import Topology
 
 /// What was seen of one version during a window.
@@ -134,17 +135,12 @@ struct StepJudge {
 /// A number with at most so many decimals, whatever the locale.
 func decimal(_ value: Double, _ places: Int) -> String {
   guard value.isFinite else { return "-" }
-  var scale = 1.0
-  for _ in 0..<places { scale *= 10 }
-  let scaled = Int64((value * scale).rounded())
-  let digits = String(scaled.magnitude)
-  let padded = String(repeating: "0", count: max(0, places + 1 - digits.count)) + digits
-  var text = places == 0 ? padded : "\(padded.dropLast(places)).\(padded.suffix(places))"
+  var text = decimal(value, places: places)
   if places > 0 {
     while text.hasSuffix("0") { text.removeLast() }
     if text.hasSuffix(".") { text.removeLast() }
   }
-  return scaled < 0 ? "-" + text : text
+  return text
 }
 
 extension StepJudgement {

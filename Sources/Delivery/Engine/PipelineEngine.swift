@@ -25,7 +25,7 @@ public struct PipelineEngine: Sendable {
     let context = RunContext(
       pipeline: pipeline, run: record, folder: folder.run(number), store: store, report: report)
     Shell.endLeftover(context.folder + "/process")
-    try Folder.make(context.folder, mode: 0o700)
+    try PipelineFolder.make(context.folder)
     try store.set(.running, of: number)
     report(.started(number, ref: record.ref))
     let outcome = await outcome(of: pipeline, record.kind, context)

@@ -3,6 +3,8 @@
 public struct RunFacts: Codable, Sendable, Equatable {
   public var commit: CommitFacts?
   public var tests: TestFacts?
+  /// Where the branch stood that the commit was merged into.
+  public var mergedFrom: String?
   public var image: ImageFacts?
   /// Since when it waits for approval, milliseconds since 1970.
   public var approvalAsked: Int64?

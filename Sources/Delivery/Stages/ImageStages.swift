@@ -1,3 +1,4 @@
+internal import EventLoop
 internal import Images
 internal import Lab
 internal import NetTypes

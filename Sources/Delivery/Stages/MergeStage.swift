@@ -24,6 +24,7 @@ struct MergeStage {
       throw StageFailure(
         .stopped, "\(into) has moved on by \(missing) commits that \(run.ref) does not have; rebase it and run again")
     }
+    try run.update { $0.mergedFrom = head }
     // A branch that is checked out is updated with its working tree, or refused by git where that has changes.
     let receive = "git -c receive.denyCurrentBranch=updateInstead receive-pack"
     let isLocal = try SourceStage.repository(run).hasPrefix("/")

@@ -57,7 +57,9 @@ extension DeliveryStages {
     }
     guard let ref = deploy.initial, ref != run.ref else { return run.facts.image?.digest ?? "" }
     run.say("nothing is released yet: it begins with \(ref)")
-    let commit = try await SourceStage(run: run, ref: ref, folder: run.folder + "/initial").checkOut()
+    // As it was before this very run moved it.
+    let point = ref == run.pipeline.mergeInto ? run.facts.mergedFrom ?? ref : ref
+    let commit = try await SourceStage(run: run, ref: point, folder: run.folder + "/initial").checkOut()
     if let build = run.pipeline.build {
       let folder = run.pipeline.source.path == "." ? commit.folder : commit.folder + "/" + run.pipeline.source.path
       let shell = Shell(directory: folder, log: run.log, processFile: run.folder + "/process")
