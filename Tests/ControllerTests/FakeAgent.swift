@@ -17,6 +17,10 @@ final class FakeAgent: Sendable {
   let name: String
   private let state: Mutex<State>
 
+  /// One for each message of the controller that has been answered.
+  private let signals: AsyncStream<Void>
+  private let signal: AsyncStream<Void>.Continuation
+
   private struct State {
     var sample: NLSample
     var holds: [String: NLDesired.OneOf_Resource] = [:]
@@ -37,6 +41,14 @@ final class FakeAgent: Sendable {
     var sample = sample
     sample.applied = applied
     state = Mutex(State(sample: sample))
+    (signals, signal) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
+  }
+
+  /// Waits until what the agent was told makes the fact true; the test's time limit ends it.
+  func told(_ fact: () -> Bool) async -> Bool {
+    if fact() { return true }
+    for await _ in signals where fact() { return true }
+    return false
   }
 
   func connect(to directory: RunDirectory) async throws {
@@ -45,7 +57,10 @@ final class FakeAgent: Sendable {
     hello.name = name
     hello.pid = 7
     hello.applied = state.withLock { $0.sample.applied }
-    let process = try await FakeProcess.connect(to: directory.controllerSocket, hello: hello) { self.answer($0) }
+    let process = try await FakeProcess.connect(to: directory.controllerSocket, hello: hello) { message in
+      defer { self.signal.yield() }
+      return self.answer(message)
+    }
     state.withLock { $0.process = process }
     try await push()
   }

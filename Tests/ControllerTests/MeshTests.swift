@@ -22,7 +22,7 @@ private let meshLab = """
     services: {web: {port: 80, target: 8080, protocol: http, announce: [edge], health: {}}}
   """
 
-@Suite struct MeshTests {
+@Suite(.timeLimit(.minutes(1))) struct MeshTests {
   private func start(_ lab: FakeLab) async throws -> (FakeProcess, [String: FakeAgent]) {
     let machine = try await lab.machine()
     var agents: [String: FakeAgent] = [:]
@@ -34,15 +34,6 @@ private let meshLab = """
   private func announces(_ edge: FakeAgent) -> Bool {
     guard case .speaker(let speaker)? = edge.holds["speaker"] else { return false }
     return speaker.networks.contains { $0.address == Data([10, 254, 0, 1]) }
-  }
-
-  private func eventually(_ fact: () async -> Bool) async -> Bool {
-    let deadline = ContinuousClock.now + .seconds(10)
-    while ContinuousClock.now < deadline {
-      if await fact() { return true }
-      try? await Task.sleep(for: .milliseconds(5))  // poll
-    }
-    return false
   }
 
   @Test func aLabIsNotConvergedWithoutItsSidecars() async throws {
@@ -64,17 +55,17 @@ private let meshLab = """
     let lab = try await FakeLab(meshLab)
     let (machine, agents) = try await start(lab)
     let edge = try #require(agents["edge"])
-    #expect(await eventually { announces(edge) })
+    #expect(await edge.told { announces(edge) })
     var state = lab.machineState()
     var process = NLProcessState()
     (process.node, process.name, process.lastExit) = ("web-1", "cmd1", "exit 1")
     state.processes = [process]
     try await machine.send(.machineState(state))
-    #expect(await eventually { !announces(edge) })
+    #expect(await edge.told { !announces(edge) })
     #expect(await lab.controller.status().mesh?.services[0].pods.map(\.healthy) == [false])
     state.processes[0].running = true
     try await machine.send(.machineState(state))
-    #expect(await eventually { announces(edge) })
+    #expect(await edge.told { announces(edge) })
     #expect(await lab.controller.status().mesh?.services[0].pods.map(\.healthy) == [true])
   }
 
@@ -82,14 +73,14 @@ private let meshLab = """
     let lab = try await FakeLab(meshLab)
     let (_, agents) = try await start(lab)
     let (edge, web) = (try #require(agents["edge"]), try #require(agents["web-1"]))
-    #expect(await eventually { announces(edge) })
-    #expect(await eventually { web.dataPlane?.health.port == 8080 && web.dataPlane?.health.intervalMs == 1000 })
+    #expect(await edge.told { announces(edge) })
+    #expect(await web.told { web.dataPlane?.health.port == 8080 && web.dataPlane?.health.intervalMs == 1000 })
     web.change { $0.health = .ill }
     try await web.push()
-    #expect(await eventually { !announces(edge) })
+    #expect(await edge.told { !announces(edge) })
     web.change { $0.health = .well }
     try await web.push()
-    #expect(await eventually { announces(edge) })
+    #expect(await edge.told { announces(edge) })
   }
 
   @Test func aChangeThatNoSidecarHearsOfIsRefusedAndNothingIsMade() async throws {

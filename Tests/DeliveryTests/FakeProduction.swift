@@ -70,7 +70,7 @@ final class FakeProduction: ProductionLab {
     let (views, isBlocking) = state.withLock { state in
       (state.views[state.weights["green"] ?? 0] ?? state.views[0] ?? [:], state.blockingObservation)
     }
-    if isBlocking { try await Task.sleep(for: .seconds(60)) }  // poll: ends with the task
+    if isBlocking { try await untilToldToStop() }
     return views
   }
 }

@@ -33,7 +33,7 @@ final class FakeWork: StageWork {
     }
     if let facts { try run.update(facts) }
     if let failure { throw failure }
-    if isBlocking { try await Task.sleep(for: .seconds(60)) }  // poll: ends with the task
+    if isBlocking { try await untilToldToStop() }
     if stage == .approve, case .manual(let expires) = run.pipeline.approval {
       let decision = try await run.awaitDecision(expires: expires)
       try run.update { $0.approval = decision }
@@ -96,4 +96,12 @@ extension DeploymentFacts {
       step: 1,
       weight: 25)
   }
+}
+
+/// Returns never, and throws when the task is cancelled.
+func untilToldToStop() async throws {
+  let (nothing, source) = AsyncStream<Never>.makeStream()
+  for await _ in nothing {}
+  withExtendedLifetime(source) {}
+  try Task.checkCancellation()
 }

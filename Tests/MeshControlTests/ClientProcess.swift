@@ -7,6 +7,7 @@ final class ClientProcess {
   private let input = Pipe()
   private let output = Pipe()
   private var buffer: [UInt8] = []
+  private let ended = DispatchSemaphore(value: 0)
 
   struct Silence: Error {
     let awaited: String
@@ -19,6 +20,7 @@ final class ClientProcess {
     process.environment = ProcessInfo.processInfo.environment.merging(environment) { _, new in new }
     process.standardInput = input
     process.standardOutput = output
+    process.terminationHandler = { [ended] _ in ended.signal() }
     try process.run()
   }
 
@@ -55,9 +57,7 @@ final class ClientProcess {
     process.terminate()
     // It has cleaned up when it has let go of its output.
     while (try? readLine("its end")) != nil {}
-    let deadline = Date().addingTimeInterval(20)
-    while process.isRunning, Date() < deadline { usleep(10_000) }  // poll
-    if process.isRunning { kill(process.processIdentifier, SIGKILL) }
+    if ended.wait(timeout: .now() + 20) == .timedOut { kill(process.processIdentifier, SIGKILL) }
   }
 }
 

@@ -210,7 +210,7 @@ final class SleepClock: Clock {
   private let time = Mutex(Instant(offset: .zero))
   var now: Instant { time.withLock { $0 } }
   var minimumResolution: Duration { .nanoseconds(1) }
-  func sleep(until deadline: Instant, tolerance: Duration?) {  // poll: a clock of the test's own
+  func sleep(until deadline: Instant, tolerance: Duration?) {
     time.withLock { $0 = max($0, deadline) }
   }
 }

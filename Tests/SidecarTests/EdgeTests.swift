@@ -79,25 +79,25 @@ struct Report: Decodable {
 
   @Test("a client that goes away before the answer is no failure of the server")
   func abandoned() throws {
-    let gate = DispatchSemaphore(value: 0)
+    let (asked, gate) = (DispatchSemaphore(value: 0), DispatchSemaphore(value: 0))
     let origin = Origin { peer in
       _ = peer.read()
+      asked.signal()
       gate.wait()
     }
     let running = try Setup(.http, [Setup.cluster("web", origin.port)]).start()
+    let tap = try Admin(running.sidecar).follow("/tap")
     do {
       let peer = try running.connect()
       peer.write("GET / HTTP/1.1\r\nHost: web\r\n\r\n")
-      while origin.accepted == 0 { usleep(1000) }  // poll
+      #expect(asked.wait(timeout: .now() + 10) == .success)
       peer.resetOnClose()
     }
     defer { gate.signal() }
-    var edge: Report.Edge?
-    for _ in 0..<2000 {
-      edge = try Report(running.sidecar).edges.first { $0.abandoned > 0 }
-      if edge != nil { break }
-      usleep(1000)  // poll
-    }
+    // A tap tells when a request is over, which is counted by then.
+    #expect(tap.read(until: "\n") != nil)
+    let edge = try Report(running.sidecar).edges.first { $0.abandoned > 0 }
+    #expect(edge?.abandoned == 1)
     #expect(edge?.requests == 0)
     #expect(edge?.failures == 0)
   }

@@ -48,7 +48,7 @@ final class Admin: @unchecked Sendable {  // proof: written before the thread st
     unlink(path)
   }
 
-  /// A reader of `/tap` or `/keylog`; returns when the sidecar has begun.
+  /// A reader of `/tap` or `/keylog`; returns when the sidecar has begun, or has answered.
   func follow(_ target: String) throws -> Peer {
     let socket = try UnixSocket.connect(path).release()
     _ = fcntl(socket, F_SETFL, fcntl(socket, F_GETFL) & ~O_NONBLOCK)
@@ -82,8 +82,8 @@ extension Peer {
     #expect(one.trace?.wholeMatch(of: /[0-9a-f]{32}/) != nil)
     #expect(try tap.line().path == "/cart")
     tap.close()
-    // The sidecar learns of the end by its loop.
-    for _ in 0..<5000 where taps.isActive { usleep(1000) }  // poll
+    // Its loop hears of the end before it hears of another reader.
+    _ = try admin.follow("/ready")
     #expect(!taps.isActive)
   }
 

@@ -11,6 +11,8 @@ public final class SpanExporter {
   private let sidecar: Sidecar
   private var timer: LoopTimer?
   private var sending: CollectorExchange?
+  /// Called when a batch is with the collector, or lost.
+  var onBatchEnd: (() -> Void)?
   private static let delay: UInt64 = 1_000_000_000
 
   public init(_ loop: EventLoop, _ tracing: Tracing, _ sidecar: Sidecar) throws(SystemError) {
@@ -42,6 +44,7 @@ public final class SpanExporter {
       sending = nil
       tracing.note(sent: taken ? spans.count : 0, dropped: taken ? 0 : spans.count)
       if tracing.waiting > 0 { spansWait() }
+      onBatchEnd?()
     }
     sending?.start()
   }
