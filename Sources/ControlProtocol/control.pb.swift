@@ -18,6 +18,9 @@
 ///                   --ChangeReply, DriftReport----------------------> controller --Change, Repair-----------------> netloom-node
 ///   netloom-probe   --Hello, TraceReply, RateReply------------------> controller --TraceRequest, RateRequest------> netloom-probe
 ///
+/// In the Swift that is generated from this, `@unchecked Sendable` and `nonisolated(unsafe)` are SwiftProtobuf's own: values
+/// whose storage is copied before it is written to when it is shared, and a default instance that is never written to.
+///
 /// Addresses are raw network-order bytes (4 or 16) unless a comment says text. AS numbers are 32 bits.
 
 #if canImport(FoundationEssentials)

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Scenario
 
 /// `500ms`, `60s`, `2m`: a whole or decimal number and a unit, as in topology files.
 struct TimeArgument: ExpressibleByArgument {
@@ -21,17 +22,8 @@ extension Duration {
   var inSeconds: Double { Double(components.seconds) + Double(components.attoseconds) * 1e-18 }
 }
 
-/// A number with so many decimals, whatever the locale.
-func fixed(_ value: Double, _ places: Int) -> String {
-  guard value.isFinite else { return "-" }
-  var scale = 1.0
-  for _ in 0..<places { scale *= 10 }
-  let scaled = Int64((value * scale).rounded())
-  let digits = String(scaled.magnitude)
-  let padded = String(repeating: "0", count: max(0, places + 1 - digits.count)) + digits
-  let text = places == 0 ? padded : "\(padded.dropLast(places)).\(padded.suffix(places))"
-  return scaled < 0 ? "-" + text : text
-}
+/// A number with so many decimals, whatever the locale; `-` where there is none.
+func fixed(_ value: Double, _ places: Int) -> String { value.isFinite ? decimal(value, places: places) : "-" }
 
 /// `340 ms`, `1.27 s`, `4m 10s`, `3h 12m`
 func spoken(seconds: Double) -> String {

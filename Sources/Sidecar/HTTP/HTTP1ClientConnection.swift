@@ -105,8 +105,7 @@ final class HTTP1ClientConnection: ChannelOwner, UpstreamStream {
     cluster.counts.connecting -= 1
     edge.counts.connectionsOpened += 1
     if let tls = channel.tls {
-      edge.counts.handshakes += 1
-      if tls.isResumed { edge.counts.handshakesResumed += 1 }
+      edge.counts.addHandshake(isResumed: tls.isResumed)
     }
     guard let exchange else { return release() }
     exchange.connected(self)

@@ -108,8 +108,7 @@ final class HTTP2ClientConnection: ChannelOwner, HTTP2TransportOwner {
     cluster.counts.connecting -= 1
     edge.counts.connectionsOpened += 1
     if let tls = channel.tls {
-      edge.counts.handshakes += 1
-      if tls.isResumed { edge.counts.handshakesResumed += 1 }
+      edge.counts.addHandshake(isResumed: tls.isResumed)
     }
     idleSince = worker.loop.now
     arm(HTTP2ClientConnection.idleLimit)

@@ -66,8 +66,7 @@ final class HTTP2ServerConnection: ChannelOwner, Drainable, HTTP2TransportOwner 
     guard let tls = channel.tls else { return }
     peerIdentity = tls.peer?.description
     let edge = worker.edge(service, source: peerIdentity)
-    edge.counts.handshakes += 1
-    if tls.isResumed { edge.counts.handshakesResumed += 1 }
+    edge.counts.addHandshake(isResumed: tls.isResumed)
   }
 
   func channelReceived(_ channel: Channel, _ bytes: UnsafeRawBufferPointer) {

@@ -60,6 +60,11 @@ struct EdgeCounts: Sendable, Equatable {
   var bytesToClient: UInt64 = 0
   var active: Int64 = 0
 
+  mutating func addHandshake(isResumed: Bool) {
+    handshakes &+= 1
+    if isResumed { handshakesResumed &+= 1 }
+  }
+
   mutating func merge(_ other: EdgeCounts) {
     for index in responses.indices { responses[index] &+= other.responses[index] }
     requests &+= other.requests

@@ -11,11 +11,8 @@ struct TapFilter: Sendable, Equatable {
   init() {}
 
   init(query: ArraySlice<UInt8>?) {
-    for pair in query?.split(separator: UInt8(ascii: "&")) ?? [] {
-      let parts = pair.split(separator: UInt8(ascii: "="), maxSplits: 1, omittingEmptySubsequences: false)
-      guard parts.count == 2 else { continue }
-      let value = Self.decoded(parts[1])
-      switch String(decoding: parts[0], as: UTF8.self) {
+    for (name, value) in RouteMatcher.parameters(query) {
+      switch name {
       case "service": service = value
       case "path": path = value
       case "method": method = value
@@ -38,22 +35,5 @@ struct TapFilter: Sendable, Equatable {
     guard let wanted = self.status else { return true }
     let text = String(status)
     return wanted == text || wanted.hasSuffix("xx") && wanted.count == 3 && wanted.first == text.first
-  }
-
-  /// Percent-decoding (RFC 3986 section 2.1); what is no escape stays.
-  private static func decoded(_ text: ArraySlice<UInt8>) -> String {
-    var bytes: [UInt8] = []
-    var rest = text
-    while let byte = rest.popFirst() {
-      if byte == UInt8(ascii: "%"), rest.count >= 2,
-        let value = UInt8(String(decoding: rest.prefix(2), as: UTF8.self), radix: 16)
-      {
-        bytes.append(value)
-        rest = rest.dropFirst(2)
-      } else {
-        bytes.append(byte)
-      }
-    }
-    return String(decoding: bytes, as: UTF8.self)
   }
 }

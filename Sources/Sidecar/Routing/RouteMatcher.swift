@@ -95,24 +95,8 @@ final class RouteMatcher {
     guard let query else { return [] }
     return query.split(separator: UInt8(ascii: "&")).map { part in
       let equals = part.firstIndex(of: UInt8(ascii: "=")) ?? part.endIndex
-      return (decode(part[..<equals]), decode(part[equals...].dropFirst()))
+      return (PercentEncoding.decode(part[..<equals]), PercentEncoding.decode(part[equals...].dropFirst()))
     }
-  }
-
-  private static func decode(_ text: ArraySlice<UInt8>) -> String {
-    var bytes: [UInt8] = []
-    var rest = text
-    while let byte = rest.popFirst() {
-      if byte == UInt8(ascii: "%"), rest.count >= 2,
-        let value = UInt8(String(decoding: rest.prefix(2), as: UTF8.self), radix: 16)
-      {
-        bytes.append(value)
-        rest = rest.dropFirst(2)
-      } else {
-        bytes.append(byte == UInt8(ascii: "+") ? UInt8(ascii: " ") : byte)
-      }
-    }
-    return String(decoding: bytes, as: UTF8.self)
   }
 }
 

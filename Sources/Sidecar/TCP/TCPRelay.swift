@@ -116,8 +116,7 @@ final class TCPRelay: ChannelOwner, Drainable {
     if channel === client {
       if let tls = channel.tls {
         edge = worker.edge(service, source: identity)
-        edge.counts.handshakes += 1
-        if tls.isResumed { edge.counts.handshakesResumed += 1 }
+        edge.counts.addHandshake(isResumed: tls.isResumed)
       }
       return begin()
     }
@@ -127,8 +126,7 @@ final class TCPRelay: ChannelOwner, Drainable {
     edge.counts.latency.add(nanoseconds: worker.loop.now &- began)
     edge.counts.active += 1
     if let tls = channel.tls {
-      edge.counts.handshakes += 1
-      if tls.isResumed { edge.counts.handshakesResumed += 1 }
+      edge.counts.addHandshake(isResumed: tls.isResumed)
     }
     note(.success)
     touch()

@@ -9,8 +9,6 @@ struct ScalarForm: Sendable {
   enum Problem: Equatable {
     case plain
     case because(String)
-    /// Understood, and not part of this version.
-    case notYet
   }
 
   init(_ expected: String, schema: SchemaFragment, check: @escaping @Sendable (String) -> Problem?) {
@@ -26,12 +24,11 @@ struct ScalarForm: Sendable {
     ScalarForm(expected, schema: schema) { parse($0) == nil ? .plain : nil }
   }
 
-  /// One of some words; `notYet` are known and refused.
-  static func word(_ words: [String], notYet: [String] = []) -> ScalarForm {
+  /// One of some words.
+  static func word(_ words: [String]) -> ScalarForm {
     let list = words.map { "`\($0)`" }.joined(separator: ", ")
     return ScalarForm(words.count == 1 ? list : "one of \(list)", schema: .words(words)) { text in
       if words.contains(text) { return nil }
-      if notYet.contains(text) { return .notYet }
       guard let word = nearestWord(text, words) else { return .plain }
       return .because("did you mean `\(word)`?")
     }

@@ -56,7 +56,6 @@ struct ShapeChecker {
       // A question ends its sentence: what was expected is the next one.
       let expected = reason.hasSuffix("?") ? " Expected \(form.expected)" : "; expected \(form.expected)"
       reporter.error(place, "\(prefix)`\(shown)`: \(reason)\(expected)")
-    case .notYet: reporter.error(place, "\(prefix)`\(shown)` is not yet in this version; expected \(form.expected)")
     }
   }
 
