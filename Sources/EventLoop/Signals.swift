@@ -62,27 +62,45 @@ extension EventLoop {
 
   /// A waker whose `wake`, called on any thread, makes the handler run on this loop.
   public func waker(_ handler: @escaping () -> Void) throws(SystemError) -> Waker {
-    let waker = Waker(try systemCall("eventfd") { eventfd(0, Int32(EFD_CLOEXEC | EFD_NONBLOCK)) })
-    let descriptor = waker.descriptor
-    try register(descriptor, .read) { _ in
-      var count: UInt64 = 0
-      _ = Glibc.read(descriptor, &count, 8)
+    let counter = EventCounter(try systemCall("eventfd") { eventfd(0, Int32(EFD_CLOEXEC | EFD_NONBLOCK)) })
+    try register(counter.descriptor, .read) { [unowned self] _ in
+      if counter.take() >= EventCounter.end { return unregister(counter.descriptor) }
       handler()
     }
-    return waker
+    return Waker(counter)
   }
 }
 
-/// Wakes a loop from any thread. Several calls before the loop gets there are one run of the handler.
+/// Wakes a loop from any thread. Several calls before the loop gets there are one run of the handler; when the waker is
+/// gone there are no more, and the loop lets go of the handler.
 public final class Waker: Sendable {
+  private let counter: EventCounter
+
+  fileprivate init(_ counter: EventCounter) { self.counter = counter }
+
+  deinit { counter.add(EventCounter.end) }
+
+  public func wake() { counter.add(1) }
+}
+
+/// An eventfd. Its loop holds it as long as it watches it: a number that was closed meanwhile could be anything's.
+private final class EventCounter: Sendable {
   let descriptor: Int32
+  /// More than anybody wakes; of the waker's end.
+  static let end: UInt64 = 1 << 48
 
   init(_ descriptor: Int32) { self.descriptor = descriptor }
 
-  deinit { close(descriptor) }  // leaves the epoll set with it
+  deinit { close(descriptor) }
 
-  public func wake() {
-    var one: UInt64 = 1
-    _ = write(descriptor, &one, 8)  // EAGAIN: the counter is full, so the loop is woken already
+  func add(_ number: UInt64) {
+    var number = number
+    _ = write(descriptor, &number, 8)  // EAGAIN: the counter is full, so the loop is woken already
+  }
+
+  func take() -> UInt64 {
+    var count: UInt64 = 0
+    _ = Glibc.read(descriptor, &count, 8)
+    return count
   }
 }

@@ -122,6 +122,26 @@ import Testing
     #expect(woken == 1)
   }
 
+  @Test func aWakerThatIsGoneWakesNobodyAndItsHandlerIsLetGo() throws {
+    final class Token {}
+    let loop = try EventLoop()
+    var woken = 0
+    weak var token: Token?
+    func make() throws -> Waker {
+      let held = Token()
+      token = held
+      return try loop.waker { withExtendedLifetime(held) { woken += 1 } }
+    }
+    var waker: Waker? = try make()
+    waker?.wake()
+    try loop.step()
+    #expect(woken == 1 && token != nil)
+    waker?.wake()
+    waker = nil
+    try loop.step()
+    #expect(woken == 1 && token == nil)
+  }
+
   @Test func aChildsEndIsReportedWithItsCode() throws {
     let loop = try EventLoop()
     var status: ProcessExit?

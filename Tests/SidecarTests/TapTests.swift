@@ -29,15 +29,17 @@ final class Admin: @unchecked Sendable {  // proof: written before the thread st
     let server = try AdminServer(loop, Setup.loopback(0), sidecar)
     try server.listen(unix: path)
     stop = try loop.waker { loop.stop() }
-    let holder = Holder(loop, server)
+    let holder = Holder(loop, server, stop)
     Thread { holder.run() }.start()
   }
 
   private final class Holder: @unchecked Sendable {  // proof: handed to one thread
     let loop: EventLoop
     let server: AdminServer
-    init(_ loop: EventLoop, _ server: AdminServer) {
+    let stop: Waker
+    init(_ loop: EventLoop, _ server: AdminServer, _ stop: Waker) {
       self.loop = loop
+      self.stop = stop
       self.server = server
     }
     func run() { try? loop.run() }
