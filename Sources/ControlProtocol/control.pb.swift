@@ -1176,6 +1176,10 @@ public nonisolated struct NLInterception: Sendable {
   /// Clears the value of `origin`. Subsequent reads from it will return its default value.
   public mutating func clearOrigin() {self._origin = nil}
 
+  /// 0: what comes from outside is redirected. Otherwise it is handed over as it came (TPROXY), and the sidecar's packets
+  /// to the pod's program, which bear the client's address and this mark, stay in the node, as do the answers to them.
+  public var transparentMark: UInt32 = 0
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
@@ -4032,6 +4036,12 @@ public nonisolated struct NLNodePlan: @unchecked Sendable {
   public var tracing: String {
     get {_storage._tracing}
     set {_uniqueStorage()._tracing = newValue}
+  }
+
+  /// of a pod with netloom's sidecar: its program sees its client's address
+  public var transparent: Bool {
+    get {_storage._transparent}
+    set {_uniqueStorage()._transparent = newValue}
   }
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -6981,7 +6991,7 @@ nonisolated extension NLHealthCheck: SwiftProtobuf.Message, SwiftProtobuf._Messa
 
 nonisolated extension NLInterception: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Interception"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}services\0\u{3}outbound_port\0\u{1}ports\0\u{3}inbound_port\0\u{1}mark\0\u{1}origin\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}services\0\u{3}outbound_port\0\u{1}ports\0\u{3}inbound_port\0\u{1}mark\0\u{1}origin\0\u{3}transparent_mark\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -6995,6 +7005,7 @@ nonisolated extension NLInterception: SwiftProtobuf.Message, SwiftProtobuf._Mess
       case 4: try { try decoder.decodeSingularUInt32Field(value: &self.inboundPort) }()
       case 5: try { try decoder.decodeSingularUInt32Field(value: &self.mark) }()
       case 6: try { try decoder.decodeSingularMessageField(value: &self._origin) }()
+      case 7: try { try decoder.decodeSingularUInt32Field(value: &self.transparentMark) }()
       default: break
       }
     }
@@ -7023,6 +7034,9 @@ nonisolated extension NLInterception: SwiftProtobuf.Message, SwiftProtobuf._Mess
     try { if let v = self._origin {
       try visitor.visitSingularMessageField(value: v, fieldNumber: 6)
     } }()
+    if self.transparentMark != 0 {
+      try visitor.visitSingularUInt32Field(value: self.transparentMark, fieldNumber: 7)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -7033,6 +7047,7 @@ nonisolated extension NLInterception: SwiftProtobuf.Message, SwiftProtobuf._Mess
     if lhs.inboundPort != rhs.inboundPort {return false}
     if lhs.mark != rhs.mark {return false}
     if lhs._origin != rhs._origin {return false}
+    if lhs.transparentMark != rhs.transparentMark {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -11529,7 +11544,7 @@ nonisolated extension NLKernelNeed: SwiftProtobuf.Message, SwiftProtobuf._Messag
 
 nonisolated extension NLNodePlan: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".NodePlan"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}kind\0\u{1}loopbacks\0\u{1}sysctls\0\u{1}environment\0\u{1}exec\0\u{1}commands\0\u{1}daemon\0\u{1}agent\0\u{1}listener\0\u{1}routes\0\u{1}forwarding\0\u{1}labels\0\u{1}publish\0\u{1}sidecar\0\u{1}container\0\u{1}tracing\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}kind\0\u{1}loopbacks\0\u{1}sysctls\0\u{1}environment\0\u{1}exec\0\u{1}commands\0\u{1}daemon\0\u{1}agent\0\u{1}listener\0\u{1}routes\0\u{1}forwarding\0\u{1}labels\0\u{1}publish\0\u{1}sidecar\0\u{1}container\0\u{1}tracing\0\u{1}transparent\0")
 
   fileprivate class _StorageClass {
     var _name: String = String()
@@ -11549,6 +11564,7 @@ nonisolated extension NLNodePlan: SwiftProtobuf.Message, SwiftProtobuf._MessageI
     var _sidecar: String = String()
     var _container: NLContainerPlan? = nil
     var _tracing: String = String()
+    var _transparent: Bool = false
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -11576,6 +11592,7 @@ nonisolated extension NLNodePlan: SwiftProtobuf.Message, SwiftProtobuf._MessageI
       _sidecar = source._sidecar
       _container = source._container
       _tracing = source._tracing
+      _transparent = source._transparent
     }
   }
 
@@ -11611,6 +11628,7 @@ nonisolated extension NLNodePlan: SwiftProtobuf.Message, SwiftProtobuf._MessageI
         case 15: try { try decoder.decodeSingularStringField(value: &_storage._sidecar) }()
         case 16: try { try decoder.decodeSingularMessageField(value: &_storage._container) }()
         case 17: try { try decoder.decodeSingularStringField(value: &_storage._tracing) }()
+        case 18: try { try decoder.decodeSingularBoolField(value: &_storage._transparent) }()
         default: break
         }
       }
@@ -11674,6 +11692,9 @@ nonisolated extension NLNodePlan: SwiftProtobuf.Message, SwiftProtobuf._MessageI
       if !_storage._tracing.isEmpty {
         try visitor.visitSingularStringField(value: _storage._tracing, fieldNumber: 17)
       }
+      if _storage._transparent != false {
+        try visitor.visitSingularBoolField(value: _storage._transparent, fieldNumber: 18)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -11700,6 +11721,7 @@ nonisolated extension NLNodePlan: SwiftProtobuf.Message, SwiftProtobuf._MessageI
         if _storage._sidecar != rhs_storage._sidecar {return false}
         if _storage._container != rhs_storage._container {return false}
         if _storage._tracing != rhs_storage._tracing {return false}
+        if _storage._transparent != rhs_storage._transparent {return false}
         return true
       }
       if !storagesAreEqual {return false}

@@ -56,7 +56,9 @@ private func nodePlan(_ node: ResolvedNode, of lab: ResolvedLab, isManaged: Bool
   plan.loopbacks = (node.loopbacks + lab.serviceAddresses(of: node)).map(NLPrefix.init)
   // Only where equal paths can exist: each write costs as much as half a link.
   let spread = node.kind.forwards && node.interfaces.count > 2 ? spreadByPorts : [:]
-  plan.sysctls = everyNode.merging(spread) { $1 }.merging(node.sysctls) { _, written in written }
+  let transparent = node.pod?.interception == .tproxy ? answersToMarks : [:]
+  plan.sysctls = everyNode.merging(spread) { $1 }.merging(transparent) { $1 }
+    .merging(node.sysctls) { _, written in written }
   plan.environment = node.environment
   plan.exec = node.exec
   plan.commands = node.commands
@@ -72,6 +74,7 @@ private func nodePlan(_ node: ResolvedNode, of lab: ResolvedLab, isManaged: Bool
   plan.labels = node.labels
   plan.sidecar = node.pod?.sidecar.rawValue ?? ""
   if node.pod?.sidecar == .netloom { plan.tracing = lab.tracing(of: node) ?? "" }
+  plan.transparent = node.pod?.interception == .tproxy
   plan.publish = node.functions.published.map { port in
     var published = NLPublished()
     published.outer = UInt32(port.outer)
@@ -90,6 +93,13 @@ private let everyNode = [
   "net.ipv6.conf.default.hop_limit": "255",
   "net.ipv6.conf.all.accept_dad": "0",
   "net.ipv6.conf.default.accept_dad": "0",
+]
+
+/// What answers a marked packet bears its mark: it goes the way that the mark leads, whatever address it is for.
+private let answersToMarks = [
+  "net.ipv4.tcp_fwmark_accept": "1",
+  "net.ipv4.fwmark_reflect": "1",
+  "net.ipv6.fwmark_reflect": "1",
 ]
 
 /// Several flows between two hosts spread over equal paths: ports count, not addresses alone.

@@ -52,6 +52,7 @@ extension ResolvedLab {
     interception.outboundPort = UInt32(SidecarPorts.outbound)
     interception.inboundPort = UInt32(SidecarPorts.inbound)
     interception.mark = SidecarPorts.mark
+    if pod.interception == .tproxy { interception.transparentMark = SidecarPorts.transparentMark }
     if let service = service(of: node) {
       // What routers lead here is still addressed to the service.
       let ports = [service.target] + (service.announcedBy.isEmpty ? [] : [service.port])

@@ -27,7 +27,7 @@ struct Sidecar {
   func argv() throws(BuildError) -> [String] {
     guard plan.sidecar == "envoy" else {
       return [lab.program("netloom-sidecar"), "--node", plan.name, "--xds", Self.socket, "--control", Self.control]
-        + (plan.tracing.isEmpty ? [] : ["--otlp", plan.tracing])
+        + (plan.tracing.isEmpty ? [] : ["--otlp", plan.tracing]) + (plan.transparent ? ["--transparent"] : [])
     }
     guard let program = lab.find("envoy") else {
       throw BuildError("node \(plan.name): envoy is not on PATH")

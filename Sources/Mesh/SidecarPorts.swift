@@ -13,4 +13,6 @@ public enum SidecarPorts {
 
   /// SO_MARK of its own connections, by which interception leaves them alone.
   public static let mark: UInt32 = 0x4E4D
+  /// SO_MARK of its connections to the pod's program under the client's address, which stay in the pod (TPROXY).
+  public static let transparentMark: UInt32 = 0x4E54
 }

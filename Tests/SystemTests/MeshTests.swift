@@ -155,6 +155,84 @@ import Testing
     #expect(try curl(bench, lab).hasSuffix(" 200"))
   }
 
+  ///  client, outsider ── edge ── web-1, db-1
+  @Test("a program of a transparent pod sees its client's address, by HTTP and TCP, IPv4 and IPv6, from pods and hosts")
+  func transparent() throws {
+    let bench = try Bench()
+    let lab = "mt-tproxy-\(getpid())"
+    let program = try bench.file(
+      "peer.py",
+      """
+      import socket, sys, threading
+      family, host, port, http = sys.argv[1:]
+      family = {'4': socket.AF_INET, '6': socket.AF_INET6}[family]
+      listener = socket.socket(family)
+      listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+      if family == socket.AF_INET6: listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+      listener.bind((host, int(port)))
+      listener.listen()
+      def serve(connection, peer):
+        with connection:
+          while connection.recv(65536):
+            text = peer + '\\n'
+            if http == 'http': text = f'HTTP/1.1 200 OK\\r\\nContent-Length: {len(text)}\\r\\n\\r\\n{text}'
+            connection.sendall(text.encode())
+      while True:
+        connection, peer = listener.accept()
+        threading.Thread(target=serve, args=(connection, peer[0]), daemon=True).start()
+      """)
+    let up = try bench.up(
+      lab,
+      """
+      topology:
+        nodes:
+          client: {kind: pod}
+          outsider: {kind: host}
+          edge: {kind: router, asn: 64500}
+          web-1:
+            {kind: pod, service: web, interception: tproxy,
+             cmd: ["python3 \(program) 4 0.0.0.0 8080 http", "python3 \(program) 6 :: 8080 http"]}
+          # Its program listens on the pod's own address, not on loopback.
+          db-1: {kind: pod, service: db, interception: tproxy, cmd: ["python3 \(program) 4 10.3.0.2 5432 tcp"]}
+        links:
+          - {endpoints: ["client:eth1", "edge:eth1"], addresses: [[10.1.0.2/24, fd01::2/64], [10.1.0.1/24, fd01::1/64]]}
+          - {endpoints: ["edge:eth2", "web-1:eth1"], addresses: [[10.2.0.1/24, fd02::1/64], [10.2.0.2/24, fd02::2/64]]}
+          - {endpoints: ["edge:eth3", "db-1:eth1"], addresses: [[10.3.0.1/24, fd03::1/64], [10.3.0.2/24, fd03::2/64]]}
+          - {endpoints: ["edge:eth4", "outsider:eth1"], addresses: [[10.4.0.1/24, fd04::1/64], [10.4.0.2/24, fd04::2/64]]}
+      mesh:
+        mtls: permissive
+        services:
+          web: {port: 80, target: 8080, protocol: http}
+          db: {port: 5432}
+
+      """)
+    #expect(up.converged)
+    func ask(_ node: String, _ url: String) throws -> String {
+      try bench.netloom(["exec", "\(lab)/\(node)", "--", "curl", "-sS", "--max-time", "3", url]).output
+    }
+    func talk(_ node: String, _ host: String) throws -> String {
+      let command = "exec 3<>/dev/tcp/\(host)/5432; echo hello >&3; timeout 3 head -1 <&3"
+      return try bench.netloom(["exec", "\(lab)/\(node)", "--", "bash", "-c", command]).output
+    }
+    #expect(try bench.eventually(20) { try ask("client", "http://web/") == "10.1.0.2\n" })
+    #expect(try ask("outsider", "http://10.2.0.2:8080/") == "10.4.0.2\n")
+    #expect(try ask("outsider", "http://[fd02::2]:8080/") == "fd04::2\n")
+    // Two requests on one connection, and the next client has another.
+    #expect(try ask("outsider", "http://10.2.0.2:8080/[1-2]") == "10.4.0.2\n10.4.0.2\n")
+    #expect(try bench.eventually(20) { try talk("client", "db") == "10.1.0.2\n" })
+    #expect(try talk("outsider", "10.3.0.2") == "10.4.0.2\n")
+    // It has no socket of IPv6: the connection is refused, not lost.
+    let refused = try bench.netloom(
+      ["exec", "\(lab)/outsider", "--", "curl", "-sS", "--max-time", "3", "http://[fd03::2]:5432/"])
+    #expect(refused.exit != 0 && !refused.errors.contains("timed out"), "\(refused.errors)")
+    let edges = try bench.netloom(["mesh", "edges", "--lab", lab, "--to", "web", "-o", "json"]).output
+    #expect(edges.contains("\"web-1\""), "seen by its sidecar: \(edges)")
+    let drift = try bench.netloom(["drift", "--lab", lab])
+    #expect(drift.exit == 0, "\(drift.output)")
+    let rules = try bench.netloom(["exec", "\(lab)/web-1", "--", "ip", "rule"]).output
+    #expect(rules.contains("7000:\tfrom all fwmark 0x4e54 lookup 9500"), "\(rules)")
+  }
+
   @Test("a manifest that asks for what is not done is refused with its place before anything starts")
   func refused() throws {
     let bench = try Bench()

@@ -90,6 +90,10 @@ private func parse(_ text: String, directory: String = "/tmp") -> Parsed<Resolve
       "no address left for `x`"
     ),
     ("mtls: strict, \(services)", "    raw: {kind: pod, sidecar: none}", "nobody would encrypt"),
+    (
+      "\(services)", "    other: {kind: pod, sidecar: envoy, interception: tproxy}",
+      "`interception: tproxy` on `other` with `sidecar: envoy`: only `netloom`"
+    ),
     ("authorization: [{to: web, allow: [shp]}], \(services)", "", "did you mean `shop`?"),
     ("authorization: [{to: web, allow: [web-1]}], \(services)", "", "unknown service or pod without one `web-1`"),
     ("routes: [nowhere.yaml], \(services)", "", "cannot read `nowhere.yaml`"),

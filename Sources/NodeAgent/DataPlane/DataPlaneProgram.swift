@@ -59,6 +59,7 @@ struct DataPlaneProgram {
     paths = try PolicyPaths(message.paths, links: links)
     for one in zoned { try paths.add(one, links) }
     for redirect in flowSpecs.redirects { paths.add(redirect) }
+    if message.hasInterception { try paths.add(message.interception, links) }
     sysctls = message.sysctls
     sysctlOrigins = message.sysctlOrigins
     for name in sysctls.keys where !name.hasPrefix("net.") {

@@ -10,13 +10,15 @@ internal import Netlink
 /// lead to table main, so that nothing goes round in circles. Where no next hop is up the table is empty, the lookup finds
 /// nothing, and the next rule is asked: in the end table main.
 ///
-/// Before them stand rules that ask for a mark: 8000 + n with table 8500 + n for what flow rules redirect, 9000 + n with
-/// table 7500 + n for answers to zoned interfaces (`ReturnPaths.swift`).
+/// Before them stand rules that ask for a mark: 7000 with table 9500 for what a pod's sidecar and its program say to each
+/// other under a client's address (`InterceptionCompiler.swift`), 8000 + n with table 8500 + n for what flow rules
+/// redirect, 9000 + n with table 7500 + n for answers to zoned interfaces (`ReturnPaths.swift`).
 struct PolicyPaths {
   struct Path {
     var table: RouteTable
     var origin: NLOrigin
     var hops: [AddressFamily: [Route.Hop]]
+    var kind = RouteKind.unicast
   }
 
   private(set) var rules: Set<Netlink.Rule> = []
@@ -32,20 +34,32 @@ struct PolicyPaths {
 
   /// Paths that a mark leads to.
   enum Marked {
-    case returns, redirects
+    case returns, redirects, local
 
-    var firstTable: UInt32 { self == .returns ? 7500 : 8500 }
-    var firstPriority: UInt32 { self == .returns ? 9000 : 8000 }
+    var firstTable: UInt32 {
+      switch self {
+      case .returns: 7500
+      case .redirects: 8500
+      case .local: 9500
+      }
+    }
+    var firstPriority: UInt32 {
+      switch self {
+      case .returns: 9000
+      case .redirects: 8000
+      case .local: 7000
+      }
+    }
     static let most: UInt32 = 1000
   }
   static var mostReturns: Int { Int(Marked.most) }
   static var mostRedirects: Int { Int(Marked.most) }
 
   static func isOurs(_ table: RouteTable) -> Bool {
-    (firstTable..<Marked.redirects.firstTable + Marked.most).contains(table.rawValue)
+    (firstTable..<Marked.local.firstTable + Marked.most).contains(table.rawValue)
   }
   static func isOurs(_ rule: Netlink.Rule) -> Bool {
-    (Marked.redirects.firstPriority..<firstPriority + 2 * mostPaths).contains(rule.priority)
+    (Marked.local.firstPriority..<firstPriority + 2 * mostPaths).contains(rule.priority)
   }
 
   /// nil: no rule for what flow rules redirect.
@@ -55,15 +69,16 @@ struct PolicyPaths {
   }
 
   mutating func addMarked(
-    _ kind: Marked, _ number: UInt32, _ mark: UInt32, _ hops: [AddressFamily: [Route.Hop]], _ origin: NLOrigin
+    _ marked: Marked, _ number: UInt32, _ mark: UInt32, _ hops: [AddressFamily: [Route.Hop]], _ origin: NLOrigin,
+    kind: RouteKind = .unicast
   ) {
-    let table = RouteTable(rawValue: kind.firstTable + number)
+    let table = RouteTable(rawValue: marked.firstTable + number)
     for family in AddressFamily.allCases where hops[family] != nil {
-      let rule = Netlink.Rule(family, priority: kind.firstPriority + number, table: table, mark: mark)
+      let rule = Netlink.Rule(family, priority: marked.firstPriority + number, table: table, mark: mark)
       rules.insert(rule)
       origins[rule] = origin
     }
-    paths.append(Path(table: table, origin: origin, hops: hops))
+    paths.append(Path(table: table, origin: origin, hops: hops, kind: kind))
   }
 
   init(_ messages: [NLPolicyRoute], links: some Collection<Link>) throws(Refusal) {
@@ -180,7 +195,8 @@ struct PolicyPaths {
         if hops.count == 1 { hops[0].weight = 1 }
         guard !hops.isEmpty, let everything = IPPrefix(family == .ipv4 ? "0.0.0.0/0" : "::/0") else { continue }
         routes.append(
-          Route(everything, hops: hops, protocol: .static, metric: Self.metric, table: path.table))
+          Route(
+            everything, hops: hops, kind: path.kind, protocol: .static, metric: Self.metric, table: path.table))
       }
     }
     return routes

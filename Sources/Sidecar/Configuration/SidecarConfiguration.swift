@@ -19,6 +19,8 @@ public struct SidecarConfiguration: Sendable, Equatable {
   /// SO_MARK of the sidecar's own connections, by which interception leaves them alone; 0: none. Setting it takes
   /// CAP_NET_ADMIN.
   public var mark: UInt32 = 0
+  /// SO_MARK of connections to the pod's program under the address of a client (transparent listeners).
+  public var transparentMark: UInt32 = 0
   /// What becomes of captured connections to addresses that are no service's.
   public var passesUnknown = true
   /// What becomes of captured connections to ports of the pod that are not in `inbound`.
@@ -61,10 +63,14 @@ public struct Listener: Sendable, Hashable {
 
   public var address: SocketAddress
   public var purpose: Purpose
+  /// Of `inboundCapture`: connections come with both addresses as the client wrote them (TPROXY), and the program gets
+  /// them from the client's address. Takes CAP_NET_ADMIN, as `transparentMark` does.
+  public var isTransparent: Bool
 
-  public init(_ address: SocketAddress, _ purpose: Purpose) {
+  public init(_ address: SocketAddress, _ purpose: Purpose, isTransparent: Bool = false) {
     self.address = address
     self.purpose = purpose
+    self.isTransparent = isTransparent
   }
 }
 

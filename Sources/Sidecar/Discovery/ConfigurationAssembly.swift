@@ -5,6 +5,8 @@ import TLS
 enum Interception: Sendable, Equatable {
   /// The kernel redirects them to the listeners of LDS; where they were going is their original destination.
   case redirected
+  /// The same, but what is for the pod comes as it was (TPROXY), and its program is to see the client's address.
+  case transparent
   /// Not at all, for hosts without network namespaces: what is for the pod comes to an address of its own; and where the
   /// pod is a client, the sidecar listens on each service's address.
   case none(inbound: IPAddress, outbound: Bool)
@@ -93,7 +95,7 @@ extension ResourceStore {
         configuration.listeners += chain.addresses.map { Listener($0, .outbound(service: chain.name)) }
       }
     }
-    if interception == .redirected {
+    if interception == .redirected || interception == .transparent {
       configuration.listeners += plan.addresses.map { Listener($0, .outboundCapture) }
     }
   }
@@ -137,8 +139,10 @@ extension ResourceStore {
         configuration.listeners.append(Listener(SocketAddress(address, chain.port), .inbound(port: chain.port)))
       }
     }
-    if interception == .redirected {
-      configuration.listeners += plan.addresses.map { Listener($0, .inboundCapture) }
+    if interception == .redirected || interception == .transparent {
+      configuration.listeners += plan.addresses.map {
+        Listener($0, .inboundCapture, isTransparent: interception == .transparent)
+      }
     }
   }
 }

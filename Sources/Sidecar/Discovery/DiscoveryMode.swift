@@ -14,19 +14,25 @@ struct DiscoveryMode {
   /// Path of the unix socket where the controller asks; empty: none.
   var control = ""
   var accessLog = false
+  var isTransparent = false
   var tracing: Tracing?
 
   static let usage = """
     usage: netloom-sidecar --node POD --xds PATH [--control PATH] [--workers N] [--admin IP:PORT] [--access-log]
-             [--otlp http://IP:PORT[/PATH][,PERCENT]]
+             [--transparent] [--otlp http://IP:PORT[/PATH][,PERCENT]]
     """
 
   init(_ arguments: [String]) throws(StaticMode.UsageError) {
     var rest = arguments[...]
     while let option = rest.popFirst() {
-      if option == "--access-log" {
+      switch option {
+      case "--access-log":
         accessLog = true
         continue
+      case "--transparent":
+        isTransparent = true
+        continue
+      default: break
       }
       guard let value = rest.popFirst() else { throw StaticMode.UsageError(text: "\(option): a value is missing") }
       switch option {
@@ -55,12 +61,15 @@ struct DiscoveryMode {
     var base = SidecarConfiguration()
     base.pod = node
     base.mark = mark
+    base.transparentMark = isTransparent ? Self.transparentMark : 0
     base.accessLog = accessLog ? .standardOutput : .off
     return base
   }
 
   /// SO_MARK of the sidecar's own connections, by which interception leaves them alone.
   private static let mark: UInt32 = 0x4E4D
+  /// Of those to the pod's program under a client's address: the pod's rules of routing keep them inside.
+  private static let transparentMark: UInt32 = 0x4E54
 
   /// The mark, or 0 where this process may not set one (CAP_NET_ADMIN).
   static func availableMark() -> UInt32 {

@@ -25,7 +25,7 @@ extension SidecarProgram {
       admin.isReady = false
       if !mode.control.isEmpty { try admin.listen(unix: mode.control) }
       let exporter = try mode.tracing.map { try SpanExporter(loop, $0, started) }
-      let session = DiscoverySession(node: mode.node, base, .redirected)
+      let session = DiscoverySession(node: mode.node, base, mode.isTransparent ? .transparent : .redirected)
       let client = DiscoveryClient(loop, mode.socket, session, started) { say($0) }
       client.onReady = { [weak admin] in
         admin?.isReady = true

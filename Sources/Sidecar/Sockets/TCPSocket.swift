@@ -11,18 +11,16 @@ enum TCPSocket {
   private static let levelIPv6: Int32 = 41
 
   /// Listens; several sockets of one address share what comes (SO_REUSEPORT).
-  static func listen(_ address: SocketAddress) throws(SystemError) -> FileDescriptor {
+  /// - Parameter isTransparent: takes what TPROXY hands over, whatever address it is for.
+  static func listen(_ address: SocketAddress, isTransparent: Bool = false) throws(SystemError) -> FileDescriptor {
     let bytes = address.address.bytes
     let socket = FileDescriptor(
       owning: try systemCall("socket", "\(address)") { nl_tcp_socket(Int32(bytes.count)) })
     let raw = socket.rawValue
     try systemCall("setsockopt") { nl_tcp_reuse_address(raw) }
     try set(raw, SOL_SOCKET, SO_REUSEPORT, 1)
-    var storage = sockaddr_storage()
-    let length = nl_address(&storage, bytes, Int32(bytes.count), address.port, 0)
-    try systemCall("bind", "\(address)") {
-      withAddress(&storage) { CLinux.bind(raw, __CONST_SOCKADDR_ARG(__sockaddr__: $0), length) }
-    }
+    if isTransparent { try setTransparent(raw, address.address.family) }
+    try bind(raw, address)
     try systemCall("listen", "\(address)") { CLinux.listen(raw, 4096) }
     return socket
   }
@@ -41,12 +39,75 @@ enum TCPSocket {
 
   /// Begins to connect; the descriptor becomes writable when that has ended, and `error` says how.
   static func connect(_ address: SocketAddress, mark: UInt32) throws(SystemError) -> FileDescriptor {
+    let socket = try make(address, mark: mark)
+    try connect(socket.rawValue, address)
+    return socket
+  }
+
+  /// The same from an address of somebody else, of the family of `address`.
+  ///
+  /// A client may have connections of its own to `address`. They are told apart by their ports: on loopback there are
+  /// none; elsewhere ports below those that kernels give to clients are taken.
+  static func connect(_ address: SocketAddress, from source: IPAddress, mark: UInt32) throws(SystemError)
+    -> FileDescriptor
+  {
+    let socket = try make(address, mark: mark)
+    let raw = socket.rawValue
+    try setTransparent(raw, source.family)
+    if address.address.isLoopback {
+      try set(raw, levelIPv4, bindAddressNoPort, 1)
+      try bind(raw, SocketAddress(source, 0))
+    } else {
+      var attempts = 0
+      while true {
+        do throws(SystemError) {
+          try bind(raw, SocketAddress(source, UInt16.random(in: unusualPorts)))
+          break
+        } catch {
+          attempts += 1
+          guard error.code == EADDRINUSE, attempts < 16 else { throw error }
+        }
+      }
+    }
+    try connect(raw, address)
+    return socket
+  }
+
+  /// The kernel's `ip_local_port_range` begins at 32768.
+  private static let unusualPorts: Range<UInt16> = 2048..<32_768
+  /// linux/in.h, linux/in6.h
+  private static let bindAddressNoPort: Int32 = 24
+  private static let transparentIPv4: Int32 = 19
+  private static let transparentIPv6: Int32 = 75
+
+  private static func setTransparent(_ raw: Int32, _ family: AddressFamily) throws(SystemError) {
+    switch family {
+    case .ipv4: try set(raw, levelIPv4, transparentIPv4, 1)
+    case .ipv6: try set(raw, levelIPv6, transparentIPv6, 1)
+    }
+  }
+
+  private static func bind(_ raw: Int32, _ address: SocketAddress) throws(SystemError) {
+    let bytes = address.address.bytes
+    var storage = sockaddr_storage()
+    let length = nl_address(&storage, bytes, Int32(bytes.count), address.port, 0)
+    try systemCall("bind", "\(address)") {
+      withAddress(&storage) { CLinux.bind(raw, __CONST_SOCKADDR_ARG(__sockaddr__: $0), length) }
+    }
+  }
+
+  private static func make(_ address: SocketAddress, mark: UInt32) throws(SystemError) -> FileDescriptor {
     let bytes = address.address.bytes
     let socket = FileDescriptor(
       owning: try systemCall("socket", "\(address)") { nl_tcp_socket(Int32(bytes.count)) })
     let raw = socket.rawValue
     _ = nl_tcp_nodelay(raw)
     if mark != 0 { try set(raw, SOL_SOCKET, SO_MARK, Int32(bitPattern: mark)) }
+    return socket
+  }
+
+  private static func connect(_ raw: Int32, _ address: SocketAddress) throws(SystemError) {
+    let bytes = address.address.bytes
     var storage = sockaddr_storage()
     let length = nl_address(&storage, bytes, Int32(bytes.count), address.port, 0)
     do throws(SystemError) {
@@ -54,7 +115,6 @@ enum TCPSocket {
         withAddress(&storage) { CLinux.connect(raw, __CONST_SOCKADDR_ARG(__sockaddr__: $0), length) }
       }
     } catch  where error.code == EINPROGRESS {}
-    return socket
   }
 
   /// The error that a connection attempt ended with; 0: it stands.

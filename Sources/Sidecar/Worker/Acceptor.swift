@@ -2,6 +2,7 @@
 // captured one was going, the purpose of the listener otherwise.
 import EventLoop
 import Glibc
+import NetTypes
 import TLS
 
 /// A client that has connected, and what it wants.
@@ -20,7 +21,7 @@ final class Acceptor {
   init(_ worker: Worker, _ listener: Listener) throws(SystemError) {
     self.worker = worker
     self.listener = listener
-    let socket = try TCPSocket.listen(listener.address)
+    let socket = try TCPSocket.listen(listener.address, isTransparent: listener.isTransparent)
     let raw = socket.rawValue
     local = TCPSocket.local(raw)
     descriptor = -1
@@ -64,7 +65,7 @@ final class Acceptor {
   }
 
   private func take(_ socket: consuming FileDescriptor, _ client: SocketAddress?) {
-    guard let service = service(for: socket.rawValue) else { return TCPSocket.abort(socket.release()) }
+    guard let service = service(for: socket.rawValue, client) else { return TCPSocket.abort(socket.release()) }
     let arrival = Arrival(service: service, client: client)
     switch service.inbound?.port.mutualTLS ?? .off {
     case .off: serve(socket, arrival, tls: false)
@@ -73,8 +74,15 @@ final class Acceptor {
     }
   }
 
-  private func service(for socket: Int32) -> ServiceRuntime? {
+  private func service(for socket: Int32, _ client: SocketAddress?) -> ServiceRuntime? {
     switch listener.purpose {
+    case .inboundCapture where listener.isTransparent:
+      // Its own port was not captured: see below.
+      guard let destination = TCPSocket.local(socket), destination.port != local?.port else { return nil }
+      // An address of one link means nothing on another, loopback.
+      let source = client.flatMap { $0.address.isLinkLocal ? nil : $0.address }
+      return worker.inboundService(port: destination.port, destination: destination, source: source)
+        ?? (worker.configuration.passesUnknownInbound ? worker.passthrough(to: destination) : nil)
     case .outbound(let name): return worker.services[name]
     case .inbound(let port):
       return TCPSocket.local(socket).flatMap { worker.inboundService(port: port, destination: $0) }

@@ -1,6 +1,7 @@
 // A cluster as one worker has it: its endpoints with what is known of them and their idle connections, and the counts
 // that limits are held against. Endpoints outlive a change of configuration when their address stays.
 import EventLoop
+import NetTypes
 import TLS
 
 final class EndpointRuntime {
@@ -81,6 +82,8 @@ final class ClusterRuntime {
   let endpoints: [EndpointRuntime]
   /// Client context for this cluster's certificates and protocol; nil: in the clear.
   let contexts: TLSContexts?
+  /// The address that its connections come from, where an endpoint is of its family; nil: the pod's.
+  let source: IPAddress?
   /// What all of its endpoints run; empty where they differ.
   let version: String
   private let balancer: LoadBalancer
@@ -90,8 +93,12 @@ final class ClusterRuntime {
   let counts: ClusterCounts
   private var loads: [EndpointLoad] = []
 
-  init(_ configuration: Cluster, contexts: TLSContexts?, workers: Int, keeping old: ClusterRuntime?) {
+  init(
+    _ configuration: Cluster, contexts: TLSContexts?, workers: Int, keeping old: ClusterRuntime?,
+    source: IPAddress? = nil
+  ) {
     self.configuration = configuration
+    self.source = source
     self.contexts = contexts
     let keeps = old.map { $0.configuration.tls == configuration.tls && $0.contexts === contexts } ?? false
     var kept: [SocketAddress: EndpointRuntime] = [:]

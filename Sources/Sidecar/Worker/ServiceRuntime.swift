@@ -1,6 +1,7 @@
 // Services and inbound ports as one worker has them: rules with compiled conditions and the clusters that they lead to.
 import EventLoop
 import HTTP1
+import NetTypes
 
 final class RouteRuntime {
   let rule: RouteRule
@@ -44,12 +45,15 @@ final class ServiceRuntime {
   let inbound: InboundRuntime?
   /// Of an inbound service: where its connections are addressed to.
   let destination: SocketAddress?
+  /// Whose address the program is to see as its peer's; nil: the sidecar's.
+  let source: IPAddress?
   /// The configuration that it comes from, by `Worker.generation`.
   let generation: UInt64
 
   init(
     name: String, direction: EdgeName.Direction, _ applicationProtocol: ApplicationProtocol, routes: [RouteRuntime],
-    inbound: InboundRuntime? = nil, destination: SocketAddress? = nil, generation: UInt64 = 0
+    inbound: InboundRuntime? = nil, destination: SocketAddress? = nil, source: IPAddress? = nil,
+    generation: UInt64 = 0
   ) {
     self.name = name
     self.direction = direction
@@ -57,6 +61,7 @@ final class ServiceRuntime {
     self.routes = routes
     self.inbound = inbound
     self.destination = destination
+    self.source = source
     self.generation = generation
   }
 

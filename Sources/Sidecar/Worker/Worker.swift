@@ -13,6 +13,7 @@ import TLS
 private struct LocalClusterName: Hashable {
   let addresses: [SocketAddress]
   let usesHTTP2: Bool
+  let source: IPAddress?
 }
 
 /// Work for a worker from any thread.
@@ -151,7 +152,8 @@ extension Worker {
   /// Where a captured connection leads; nil where nothing is known of it.
   func service(for destination: SocketAddress) -> ServiceRuntime? { byAddress[destination] }
 
-  func inboundService(port: UInt16, destination: SocketAddress) -> ServiceRuntime? {
+  /// - Parameter source: whose address the program is to see; nil: the sidecar's.
+  func inboundService(port: UInt16, destination: SocketAddress, source: IPAddress? = nil) -> ServiceRuntime? {
     guard let runtime = inbound[port] else { return nil }
     let target = runtime.port.target ?? destination
     let name = runtime.port.service.isEmpty ? "port-\(port)" : runtime.port.service
@@ -160,9 +162,9 @@ extension Worker {
       routes: [
         RouteRuntime(
           to: localCluster(
-            target, runtime.port.fallsBackToDestination ? destination : nil, runtime.port.applicationProtocol))
+            target, runtime.port.fallsBackToDestination ? destination : nil, runtime.port.applicationProtocol, source))
       ],
-      inbound: runtime, destination: destination, generation: generation)
+      inbound: runtime, destination: destination, source: source, generation: generation)
   }
 
   /// What a connection's next request is for: a connection outlives configurations, its requests follow them.
@@ -171,7 +173,7 @@ extension Worker {
     guard let inbound = service.inbound, let destination = service.destination else {
       return services[service.name] ?? service
     }
-    return inboundService(port: inbound.port.port, destination: destination) ?? service
+    return inboundService(port: inbound.port.port, destination: destination, source: service.source) ?? service
   }
 
   /// A connection to an address that is no service's, passed on as it came.
@@ -181,21 +183,38 @@ extension Worker {
     return ServiceRuntime(name: "passthrough", direction: .outbound, .tcp, routes: [RouteRuntime(to: cluster)])
   }
 
-  /// The application's own port. There are as many as a pod has addresses and ports.
+  private static let mostLocalClusters = 1024
+
+  private static func loopback(_ family: AddressFamily) -> IPAddress {
+    family == .ipv4 ? .v4(IPv4Address(rawValue: 0x7F00_0001)) : .v6(IPv6Address(high: 0, low: 1))
+  }
+
+  /// The application's own port. There are as many as a pod has addresses and ports, and for each client's address that
+  /// the program is to see: then loopback of the client's family comes first, and the target as it is last.
   private func localCluster(
-    _ target: SocketAddress, _ destination: SocketAddress?, _ applicationProtocol: ApplicationProtocol
+    _ target: SocketAddress, _ destination: SocketAddress?, _ applicationProtocol: ApplicationProtocol,
+    _ source: IPAddress?
   ) -> ClusterRuntime {
-    let fallback = destination.map { SocketAddress($0.address, target.port) }
-    let addresses = [target] + [fallback].compactMap { $0 == target ? nil : $0 }
+    var addresses = [target]
+    if let source, source.family != target.address.family, target.address.isLoopback {
+      addresses.insert(SocketAddress(Self.loopback(source.family), target.port), at: 0)
+    }
+    if let destination {
+      let fallback = SocketAddress(destination.address, target.port)
+      if !addresses.contains(fallback) { addresses.insert(fallback, at: 1) }
+    }
     let usesHTTP2 = applicationProtocol == .http2 || applicationProtocol == .grpc
-    let name = LocalClusterName(addresses: addresses, usesHTTP2: usesHTTP2)
+    let name = LocalClusterName(addresses: addresses, usesHTTP2: usesHTTP2, source: source)
     if let cluster = localClusters[name] { return cluster }
     let endpoints = addresses.enumerated().map { Endpoint($1, priority: $0) }
     var configuration = Cluster("local", endpoints)
     configuration.circuitBreaker = CircuitBreaker(connections: 16384, pending: 16384, requests: 65536)
     configuration.usesHTTP2 = usesHTTP2
-    let cluster = ClusterRuntime(configuration, contexts: nil, workers: workers, keeping: nil)
-    if localClusters.count < 1024 { localClusters[name] = cluster }
+    let cluster = ClusterRuntime(configuration, contexts: nil, workers: workers, keeping: nil, source: source)
+    if localClusters.count >= Self.mostLocalClusters, let other = localClusters.keys.first {
+      localClusters.removeValue(forKey: other)?.retire()
+    }
+    localClusters[name] = cluster
     return cluster
   }
 }
@@ -242,7 +261,13 @@ extension Worker {
   func connect(
     _ cluster: ClusterRuntime, _ endpoint: EndpointRuntime, _ name: MeshProtocol, owner: any ChannelOwner
   ) throws -> Channel {
-    let socket = try TCPSocket.connect(endpoint.configuration.address, mark: configuration.mark)
+    let address = endpoint.configuration.address
+    let socket: FileDescriptor
+    if let source = cluster.source, source.family == address.address.family {
+      socket = try TCPSocket.connect(address, from: source, mark: configuration.transparentMark)
+    } else {
+      socket = try TCPSocket.connect(address, mark: configuration.mark)
+    }
     guard endpoint.configuration.usesTLS, let context = cluster.contexts?.client(name),
       let tls = cluster.configuration.tls
     else {

@@ -65,5 +65,9 @@ enum MeshKeys {
     Key(
       "sidecar", .scalar(.word(PodSettings.Sidecar.allCases.map(\.rawValue))),
       "netloom (unless written), envoy (from the PATH of `up`), or none: a gRPC program that speaks xDS itself"),
+    Key(
+      "interception", .scalar(.word(PodSettings.Interception.allCases.map(\.rawValue))),
+      "how its sidecar gets what comes for the service: redirect (unless written), or tproxy, by which the program sees "
+        + "its client's address as its peer's (Netloom's sidecar only)"),
   ]
 }

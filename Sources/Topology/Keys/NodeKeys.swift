@@ -25,6 +25,7 @@ enum NodeKeys {
     "service": [.pod],
     "version": [.pod],
     "sidecar": [.pod],
+    "interception": [.pod],
     "image": [.host, .pod],
     "limits": [.host, .pod],
     "binds": [.host, .pod],

@@ -102,8 +102,12 @@ public struct CollectorURL: Sendable, Equatable {
 /// What a pod says of itself.
 public struct PodSettings: Sendable, Equatable {
   public enum Sidecar: String, Sendable, CaseIterable { case netloom, envoy, none }
+  /// How what comes for the pod's service reaches its sidecar. `tproxy`: the program sees the client's address as its
+  /// peer's; `redirect`: that of its sidecar.
+  public enum Interception: String, Sendable, CaseIterable { case redirect, tproxy }
 
   public var service: String?
   public var version: String?
   public var sidecar: Sidecar
+  public var interception: Interception = .redirect
 }

@@ -60,7 +60,8 @@ struct MeshReader {
     for pod in pods {
       pod.pod = PodSettings(
         service: pod.merged.text("service"), version: pod.merged.text("version"),
-        sidecar: pod.merged.text("sidecar").flatMap(PodSettings.Sidecar.init(rawValue:)) ?? .netloom)
+        sidecar: pod.merged.text("sidecar").flatMap(PodSettings.Sidecar.init(rawValue:)) ?? .netloom,
+        interception: pod.merged.text("interception").flatMap(PodSettings.Interception.init(rawValue:)) ?? .redirect)
       if pod.merged["version"] != nil, pod.merged["service"] == nil {
         reporter.error(pod.merged.place(of: "version"), "`version` without `service`: a version of what?")
       }
@@ -82,6 +83,12 @@ struct MeshReader {
           pod.merged.place(of: "sidecar"),
           "`sidecar: none` on `\(pod.name)` with `mtls: strict`: nobody would encrypt; expected a sidecar"
         )
+      }
+      if settings.interception == .tproxy, settings.sidecar != .netloom {
+        reporter.error(
+          pod.merged.place(of: "interception"),
+          "`interception: tproxy` on `\(pod.name)` with `sidecar: \(settings.sidecar.rawValue)`: only `netloom` connects "
+            + "to a program with its client's address")
       }
     }
     for service in services where !pods.contains(where: { $0.pod?.service == service.name }) {
