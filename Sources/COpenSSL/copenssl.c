@@ -27,17 +27,16 @@ int copenssl_context_add_chain(SSL_CTX *context, X509 *certificate) {
   return (int)SSL_CTX_add1_chain_cert(context, certificate);
 }
 
-int copenssl_context_ticket_keys(SSL_CTX *context, const void *keys, size_t length) {
-  return (int)SSL_CTX_set_tlsext_ticket_keys(context, (void *)keys, (long)length);
-}
-
 void copenssl_context_client_sessions(SSL_CTX *context, int (*fresh)(SSL *, SSL_SESSION *)) {
   SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
   SSL_CTX_sess_set_new_cb(context, fresh);
 }
 
-void copenssl_context_no_session_cache(SSL_CTX *context) {
-  SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
+void copenssl_context_server_sessions(SSL_CTX *context, long most, int (*fresh)(SSL *, SSL_SESSION *)) {
+  SSL_CTX_set_options(context, SSL_OP_NO_TICKET);
+  SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_SERVER);
+  SSL_CTX_sess_set_cache_size(context, most);
+  SSL_CTX_sess_set_new_cb(context, fresh);
 }
 
 int copenssl_set_server_name(SSL *ssl, const char *name) { return (int)SSL_set_tlsext_host_name(ssl, name); }

@@ -15,7 +15,6 @@ public final class Sidecar: Sendable {
 
   private let mailboxes: [WorkerMailbox]
   private let state: Mutex<State>
-  private let ticketKeys: [UInt8]
   /// Nanoseconds since 1970: tells counts of this process from those of one before it.
   private let started: UInt64
   private let report: @Sendable (String) -> Void
@@ -32,10 +31,9 @@ public final class Sidecar: Sendable {
   ) throws {
     let observation = Observation(tracing)
     self.observation = observation
-    ticketKeys = TLSContext.makeTicketKeys()
     started = WallClock.nanoseconds
     self.report = report
-    let runtime = try RuntimeConfiguration(configuration, ticketKeys: ticketKeys, observation, keeping: nil)
+    let runtime = try RuntimeConfiguration(configuration, observation, keeping: nil)
     state = Mutex(State(runtime: runtime))
     mailboxes = (0..<max(1, workers)).map { _ in WorkerMailbox() }
     for (index, mailbox) in mailboxes.enumerated() {
@@ -57,7 +55,7 @@ public final class Sidecar: Sendable {
   ///   is in force.
   public func apply(_ configuration: SidecarConfiguration) throws {
     let old = state.withLock { $0.runtime }
-    let runtime = try RuntimeConfiguration(configuration, ticketKeys: ticketKeys, observation, keeping: old)
+    let runtime = try RuntimeConfiguration(configuration, observation, keeping: old)
     state.withLock { $0.runtime = runtime }
     try adoptEverywhere(runtime)
   }

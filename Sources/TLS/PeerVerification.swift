@@ -1,6 +1,6 @@
 // Whether a peer is who it must be. Asked in three places: when a full handshake shows a certificate chain, when a
-// client is about to offer a session, and when a server has opened a ticket. The last two matter because a resumption
-// shows no certificates: what stood when the session began may have expired or been withdrawn since.
+// client is about to offer a session, and when a server has resumed one. The last two matter because a resumption shows no
+// certificates: what stood when the session began may have expired or been withdrawn since.
 //
 // Above the chain, rules of the X.509-SVID standard (sections 2, 4 and 5): exactly one URI, which is a SPIFFE ID of the
 // root's trust domain, in a certificate that signs no others.
@@ -21,25 +21,6 @@ extension TLSContext {
         guard let store, let ssl, let connection = TLSConnection.of(OpaquePointer(ssl)) else { return 0 }
         return connection.verify(store) ? 1 : 0
       }, nil)
-    if role == .server, SSL_CTX_set_session_ticket_cb(context, nil, acceptTicket, nil) != 1 {
-      throw .openSSL("no check of tickets")
-    }
-  }
-}
-
-/// A ticket that was opened is used only when its holder would still be let in; otherwise a full handshake follows,
-/// which fails with its reason or gives a new ticket.
-private func acceptTicket(
-  _ ssl: OpaquePointer?, _ session: OpaquePointer?, _: UnsafePointer<UInt8>?, _: Int, _ status: SSL_TICKET_STATUS,
-  _: UnsafeMutableRawPointer?
-) -> SSL_TICKET_RETURN {
-  switch status {
-  case SSL_TICKET_SUCCESS, SSL_TICKET_SUCCESS_RENEW:
-    guard let session, let connection = TLSConnection.of(ssl), connection.wouldAccept(session) else {
-      return SSL_TICKET_RETURN_IGNORE_RENEW
-    }
-    return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW
-  default: return SSL_TICKET_RETURN_IGNORE_RENEW
   }
 }
 
@@ -93,12 +74,27 @@ extension TLSConnection {
   }
 
   /// Whether the peer of a session, verified when the session began, would be let in now.
-  func wouldAccept(_ session: OpaquePointer) -> Bool {
-    guard context.verification == .peerRequired else { return true }
+  func wouldAccept(_ session: OpaquePointer) -> Bool { refusal(of: session) == nil }
+
+  /// Why the peer of a session would not be let in now.
+  func refusal(of session: OpaquePointer) -> TLSFailure? {
+    guard context.verification == .peerRequired else { return nil }
     guard let certificate = SSL_SESSION_get0_peer(session), let id = SPIFFEID(certificate: certificate) else {
-      return false
+      return TLSFailure(.noCertificate, "the session is nobody's")
     }
-    return copenssl_seconds(X509_get0_notAfter(certificate)) > Int64(time(nil)) && authorize?(id) ?? true
+    if secondsLeft(certificate) <= 0 { return TLSFailure(.certificateExpired, "the certificate of \(id) has expired") }
+    return authorize?(id) ?? true ? nil : TLSFailure(.notAuthorized(id), "\(id) is not allowed here")
+  }
+
+  /// A session that is to be kept is good for as long as its peer's certificate; each resumption begins it anew.
+  func limitLifetime(_ session: OpaquePointer) {
+    guard let certificate = SSL_SESSION_get0_peer(session) else { return }
+    let left = Int(clamping: max(0, secondsLeft(certificate)))
+    if SSL_SESSION_get_timeout(session) > left { SSL_SESSION_set_timeout(session, left) }
+  }
+
+  private func secondsLeft(_ certificate: OpaquePointer) -> Int64 {
+    copenssl_seconds(X509_get0_notAfter(certificate)) - Int64(time(nil))
   }
 }
 

@@ -83,11 +83,11 @@ public final class TLSConnection {
     return Unmanaged<TLSConnection>.fromOpaque(data).takeUnretainedValue()
   }
 
-  /// Keeps a session that OpenSSL offers. Returns whether it was taken over.
-  func takeSession(_ session: OpaquePointer) -> Bool {
-    guard let newSession else { return false }
-    newSession(TLSSession(owning: session, scope: context.sessionScope))
-    return true
+  /// Keeps a copy of a session that OpenSSL offers: it marks its own as useless when the connection that has it ends
+  /// without close_notify.
+  func takeSession(_ session: OpaquePointer) {
+    guard let newSession, let copy = SSL_SESSION_dup(session) else { return }
+    newSession(TLSSession(owning: copy, scope: context.sessionScope))
   }
 }
 
@@ -101,6 +101,10 @@ extension TLSConnection {
     ERR_clear_error()
     let result = SSL_do_handshake(ssl)
     if result == 1 {
+      if let failure = refusedResumption() {
+        self.failure = failure
+        return .failed(failure)
+      }
       finishHandshake()
       return .done
     }
@@ -192,6 +196,13 @@ extension TLSConnection {
 // MARK: - What the handshake agreed on
 
 extension TLSConnection {
+  /// Server: a client whose session was resumed though it would not be let in now. Sessions that have ended with a
+  /// certificate are not resumed at all.
+  private func refusedResumption() -> TLSFailure? {
+    guard context.role == .server, isResumed, let session = SSL_get_session(ssl) else { return nil }
+    return refusal(of: session)
+  }
+
   private func finishHandshake() {
     isHandshakeDone = true
     guard context.verification == .peerRequired, let certificate = SSL_get0_peer_certificate(ssl) else { return }

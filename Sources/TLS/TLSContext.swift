@@ -2,9 +2,9 @@
 // certificates or roots are a new context, and connections keep the one that they began with.
 //
 // Identities are SPIFFE IDs in certificates (X.509-SVID standard), whose chain is checked against the roots during the
-// handshake, see PeerVerification.swift. Sessions are resumed by stateless tickets (RFC 8446 section 4.6.1), so that
-// the workers of a process, and a process and its successor, need nothing but the same ticket keys. A ticket is bound
-// to the roots that its holder was verified against.
+// handshake, see PeerVerification.swift. A server keeps the sessions that can be resumed, shared by all who use its
+// context; tickets (RFC 8446 section 4.6.1) are their names. Tickets that hold the session itself would let it outlive the
+// context, but OpenSSL decodes the client's certificate out of each, which costs more than the rest of a resumption.
 import COpenSSL
 
 public final class TLSContext: Sendable {
@@ -38,11 +38,10 @@ public final class TLSContext: Sendable {
   ///     only; a peer that offers none is taken.
   ///   - requiresKeyUsage: a peer's certificate without the extension is refused, as X.509-SVID (section 4.3) asks; one
   ///     that has it must allow signatures all the same.
-  ///   - ticketKeys: 80 bytes, see `makeTicketKeys`; servers with the same ones resume each other's sessions.
   ///   - keyLog: gets lines in the NSS key log format, which lets a capture be decrypted.
   public init(
     role: Role, certificateChain: [UInt8]?, privateKey: [UInt8]?, trustedRoots: [UInt8], alpn: [String] = [],
-    verify: Verification = .peerRequired, requiresKeyUsage: Bool = true, ticketKeys: [UInt8]? = nil,
+    verify: Verification = .peerRequired, requiresKeyUsage: Bool = true,
     keyLog: (@Sendable (String) -> Void)? = nil
   ) throws(TLSSetupError) {
     guard let context = SSL_CTX_new(role == .client ? TLS_client_method() : TLS_server_method()) else {
@@ -72,13 +71,7 @@ public final class TLSContext: Sendable {
     if keyLog != nil { SSL_CTX_set_keylog_callback(context) { TLSContext.of(SSL_get_SSL_CTX($0))?.logKey($1) } }
     try setVerification(context)
     try setProtocols(context)
-    try setSessions(context, ticketKeys)
-  }
-
-  /// New keys for tickets: 16 bytes of name, 32 for HMAC, 32 for AES.
-  public static func makeTicketKeys() -> [UInt8] {
-    var generator = SystemRandomNumberGenerator()
-    return (0..<80).map { _ in UInt8.random(in: 0...255, using: &generator) }
+    try setSessions(context)
   }
 
   /// Returns the identity that the certificate gives.
@@ -127,27 +120,28 @@ public final class TLSContext: Sendable {
     if SSL_CTX_set_alpn_protos(context, wire, UInt32(clamping: wire.count)) != 0 { throw .openSSL("no ALPN") }
   }
 
-  private func setSessions(_ context: OpaquePointer, _ ticketKeys: [UInt8]?) throws(TLSSetupError) {
+  private func setSessions(_ context: OpaquePointer) throws(TLSSetupError) {
     if role == .client {
       copenssl_context_client_sessions(context) { ssl, session in
-        guard let session, let connection = TLSConnection.of(ssl) else { return 0 }
-        return connection.takeSession(session) ? 1 : 0
+        if let session, let connection = TLSConnection.of(ssl) { connection.takeSession(session) }
+        return 0
       }
       return
     }
-    copenssl_context_no_session_cache(context)
-    SSL_CTX_set_timeout(context, Self.ticketLifetime)
+    copenssl_context_server_sessions(context, Self.mostSessions) { ssl, session in
+      if let session, let connection = TLSConnection.of(ssl) { connection.limitLifetime(session) }
+      return 0
+    }
+    SSL_CTX_set_timeout(context, Self.sessionLifetime)
     if SSL_CTX_set_session_id_context(context, sessionScope, UInt32(sessionScope.count)) != 1 {
       throw .openSSL("no session context")
     }
-    if let ticketKeys {
-      guard ticketKeys.count == 80 else { throw TLSSetupError("ticket keys have 80 bytes") }
-      if copenssl_context_ticket_keys(context, ticketKeys, ticketKeys.count) != 1 { throw .openSSL("no ticket keys") }
-    }
   }
 
-  /// Seconds. A peer whose certificate ends before is not resumed either.
-  private static let ticketLifetime = 3600
+  /// Seconds. A session ends with its peer's certificate.
+  private static let sessionLifetime = 3600
+  /// Of a server. The one that was used longest ago makes room.
+  private static let mostSessions = 4096
 
   /// Server: the first of our protocols that the client has, out of its list of length-prefixed names.
   fileprivate func select(from offered: UnsafeBufferPointer<UInt8>) -> Range<Int>? {

@@ -40,3 +40,8 @@ public final class TLSSession {
     scope = context.sessionScope
   }
 }
+
+extension TLSSession {
+  /// Seconds for which the server said that it may be resumed.
+  var lifetime: Int { Int(SSL_SESSION_get_ticket_lifetime_hint(pointer)) }
+}

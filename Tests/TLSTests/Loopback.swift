@@ -56,13 +56,13 @@ struct MeshFixture {
   }
 
   func context(
-    _ role: TLSContext.Role, _ account: String, alpn: [String] = [], ticketKeys: [UInt8]? = nil,
+    _ role: TLSContext.Role, _ account: String, alpn: [String] = [],
     certificate: IssuedCertificate? = nil, roots: [UInt8]? = nil, verify: TLSContext.Verification = .peerRequired
   ) throws -> TLSContext {
     let certificate = try certificate ?? issue(account)
     return try TLSContext(
       role: role, certificateChain: certificate.chain, privateKey: certificate.privateKey,
-      trustedRoots: roots ?? authority.certificate, alpn: alpn, verify: verify, ticketKeys: ticketKeys)
+      trustedRoots: roots ?? authority.certificate, alpn: alpn, verify: verify)
   }
 }
 

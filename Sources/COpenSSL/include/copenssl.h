@@ -20,10 +20,10 @@
 // 1, or 0 with OpenSSL's error queue filled.
 int copenssl_context_defaults(SSL_CTX *context);
 int copenssl_context_add_chain(SSL_CTX *context, X509 *certificate);
-int copenssl_context_ticket_keys(SSL_CTX *context, const void *keys, size_t length);
 // Calls SSL_CTX_sess_set_new_cb's callback for every ticket, and keeps none itself.
 void copenssl_context_client_sessions(SSL_CTX *context, int (*fresh)(SSL *, SSL_SESSION *));
-void copenssl_context_no_session_cache(SSL_CTX *context);
+// Keeps sessions here, `most` at once; what clients get are their names (stateful tickets). The callback returns 0.
+void copenssl_context_server_sessions(SSL_CTX *context, long most, int (*fresh)(SSL *, SSL_SESSION *));
 int copenssl_set_server_name(SSL *ssl, const char *name);
 
 // Gives the connection a transport over a socket that the caller keeps: recv and send with MSG_NOSIGNAL, so that a peer

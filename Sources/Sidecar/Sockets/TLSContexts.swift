@@ -26,10 +26,8 @@ final class TLSContexts: Sendable {
   /// The SPIFFE ID of the own certificate; empty without one.
   let identity: String
 
-  /// - Parameters:
-  ///   - ticketKeys: the same for every context of a sidecar, so that a session outlives a rotation.
-  ///   - keys: who reads key logs; nothing of them is kept.
-  init(_ certificates: Certificates, ticketKeys: [UInt8], keys: FeedHub) throws(TLSSetupError) {
+  /// - Parameter keys: who reads key logs; nothing of them is kept.
+  init(_ certificates: Certificates, keys: FeedHub) throws(TLSSetupError) {
     self.certificates = certificates
     let keyLog: @Sendable (String) -> Void = { line in if keys.isActive { keys.offer(line + "\n") } }
     var servers: [ApplicationProtocol: TLSContext] = [:]
@@ -37,7 +35,7 @@ final class TLSContexts: Sendable {
       servers[port] = try TLSContext(
         role: .server, certificateChain: certificates.chain, privateKey: certificates.privateKey,
         trustedRoots: certificates.trustedRoots, alpn: MeshProtocol.names(for: port),
-        requiresKeyUsage: certificates.requiresKeyUsage, ticketKeys: ticketKeys, keyLog: keyLog)
+        requiresKeyUsage: certificates.requiresKeyUsage, keyLog: keyLog)
     }
     self.servers = servers
     identity = servers[.tcp]?.identity ?? ""

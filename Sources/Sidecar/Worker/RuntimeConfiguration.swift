@@ -8,7 +8,7 @@ final class RuntimeConfiguration: Sendable {
   let contexts: TLSContexts?
 
   init(
-    _ source: SidecarConfiguration, ticketKeys: [UInt8], _ observation: Observation, keeping old: RuntimeConfiguration?
+    _ source: SidecarConfiguration, _ observation: Observation, keeping old: RuntimeConfiguration?
   ) throws(ConfigurationError) {
     try ConfigurationCheck.check(source)
     self.source = source
@@ -17,7 +17,7 @@ final class RuntimeConfiguration: Sendable {
         self.contexts = contexts
       } else {
         do throws(TLSSetupError) {
-          contexts = try TLSContexts(certificates, ticketKeys: ticketKeys, keys: observation.keys)
+          contexts = try TLSContexts(certificates, keys: observation.keys)
         } catch {
           throw ConfigurationError("certificates: \(error.description)")
         }
