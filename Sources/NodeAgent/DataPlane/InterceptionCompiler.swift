@@ -48,7 +48,12 @@ extension RuleBook {
     }
     // A packet of a connection that a program accepted itself finds the program's socket, which is not transparent: the
     // rule does not apply to it (nft_tproxy_eval_v4 of the kernel's net/netfilter/nft_tproxy.c).
-    add([!.interfaceIn(loopback)] + forService, [.counter, .transparentProxy(to: incoming)], to: .returns, origin)
+    let fromOutside = [!.interfaceIn(loopback)] + forService
+    add(fromOutside, [.counter, .transparentProxy(to: incoming), .accept], to: .returns, origin)
+    // Nobody took it: the sidecar is away, and what it guards is closed.
+    add(
+      fromOutside + [.tcpFlags(.syn, of: [.fin, .syn, .reset, .acknowledge])], [.counter, .rejectByReset], to: .returns,
+      origin)
   }
 }
 
