@@ -114,7 +114,7 @@ let package = Package(
     module(
       "MeshControl", ["Mesh", "XDS", "TLS", "HTTP2", "EventLoop", "CLinux", "NetTypes", protobuf]),
     module(
-      "Sidecar", ["NetTypes", "TLS", "HTTP1", "HTTP2", "XDS", "EventLoop", "CLinux", protobuf], settings: hot),
+      "Sidecar", ["NetTypes", "Mesh", "TLS", "HTTP1", "HTTP2", "XDS", "EventLoop", "CLinux", protobuf], settings: hot),
     // Layer 4
     module(
       "NodeAgent",

@@ -31,7 +31,7 @@ struct MatchReader {
     case "PathPrefix":
       guard let value else { return .prefix("/") }
       return value.absolutePath().map { .prefix(PathReplacement.trimmed($0)) }
-    case "RegularExpression": return (value?.string()).map { .regularExpression($0) }
+    case "RegularExpression": return (value?.pattern()).map { .regularExpression($0) }
     default: return nil
     }
   }
@@ -47,7 +47,7 @@ struct MatchReader {
     }
     switch type {
     case "Exact": return .grpc(service: service?.grpcName(), method: method?.grpcName())
-    case "RegularExpression": return .grpcExpression(service: service?.string(), method: method?.string())
+    case "RegularExpression": return .grpcExpression(service: service?.pattern(), method: method?.pattern())
     default: return nil
     }
   }
@@ -58,7 +58,9 @@ struct MatchReader {
       guard let map = item.map() else { return nil }
       defer { map.end() }
       let type = map["type"].map { $0.word(["Exact", "RegularExpression"]) } ?? "Exact"
-      guard let type, let namePlace = map.required("name"), let value = map.required("value")?.string(),
+      let valuePlace = map.required("value")
+      let text = type == "RegularExpression" ? valuePlace?.pattern() : valuePlace?.string()
+      guard let type, let namePlace = map.required("name"), let value = text,
         let name = isHeader ? namePlace.fieldName() : namePlace.string()
       else { return nil }
       if !seen.insert(isHeader ? name.lowercased() : name).inserted { namePlace.refuse("is there twice") }
@@ -126,10 +128,22 @@ extension ManifestPlace {
     return nil
   }
 
-  /// Gateway API Duration (GEP-2257), e.g. `1h30m`, `500ms`. Milliseconds.
+  /// A regular expression that every sidecar takes for the same.
+  func pattern() -> String? {
+    guard let text = string() else { return nil }
+    if TextPattern(text) != nil { return text }
+    refuse("“\(text)” is no regular expression of the POSIX kind (extended; \\d, \\w and \\s are known)")
+    return nil
+  }
+
+  /// Gateway API Duration (GEP-2257), e.g. `1h30m`, `500ms`, a day at most. Milliseconds.
   func duration() -> Int? {
     guard let text = string() else { return nil }
-    if let milliseconds = Self.milliseconds(text) { return milliseconds }
+    if let milliseconds = Self.milliseconds(text) {
+      if milliseconds <= 86_400_000 { return milliseconds }
+      refuse("“\(text)” is more than a day")
+      return nil
+    }
     refuse("“\(text)” is no duration: up to four numbers of up to five digits, each with h, m, s or ms")
     return nil
   }

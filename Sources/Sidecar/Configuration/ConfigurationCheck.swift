@@ -1,4 +1,5 @@
 import HTTP1
+import Mesh
 
 /// Whether a configuration is whole: every name that is used exists, every number means something.
 enum ConfigurationCheck {

@@ -1,6 +1,7 @@
 import CLinux
 import EventLoop
 import Glibc
+import Mesh
 import NetTypes
 
 /// What the command line says of a sidecar that follows a control plane.
@@ -61,21 +62,17 @@ struct DiscoveryMode {
     var base = SidecarConfiguration()
     base.pod = node
     base.mark = mark
-    base.transparentMark = isTransparent ? Self.transparentMark : 0
+    base.transparentMark = isTransparent ? SidecarPorts.transparentMark : 0
     base.accessLog = accessLog ? .standardOutput : .off
     return base
   }
-
-  /// SO_MARK of the sidecar's own connections, by which interception leaves them alone.
-  private static let mark: UInt32 = 0x4E4D
-  /// Of those to the pod's program under a client's address: the pod's rules of routing keep them inside.
-  private static let transparentMark: UInt32 = 0x4E54
 
   /// The mark, or 0 where this process may not set one (CAP_NET_ADMIN).
   static func availableMark() -> UInt32 {
     let socket = nl_tcp_socket(4)
     guard socket >= 0 else { return 0 }
     defer { _ = Glibc.close(socket) }
+    let mark = SidecarPorts.mark
     var value = mark
     return setsockopt(socket, SOL_SOCKET, SO_MARK, &value, socklen_t(MemoryLayout<UInt32>.size)) == 0 ? mark : 0
   }

@@ -1,4 +1,5 @@
 import HTTP1
+import Mesh
 import SwiftProtobuf
 import XDS
 

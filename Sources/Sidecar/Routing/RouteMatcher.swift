@@ -1,6 +1,7 @@
 // Which rule is for a request: the rules of a service in order, the first that matches. Regular expressions are compiled
 // once per configuration.
 import HTTP1
+import Mesh
 
 /// A rule's conditions, ready to be tried.
 final class RouteMatcher {
