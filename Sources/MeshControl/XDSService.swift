@@ -116,7 +116,10 @@ final class XDSService {
         let number = nextNumber()
         connections[number] = try XDSConnection(socket, number, admission, self)
       } catch {
-        return  // no descriptors left, or the peer is gone already: the listener reports what still waits
+        // No descriptors left: one second, so that the loop does not spin.
+        try? loop.modify(listener, [])
+        loop.after(1_000_000_000) { [weak loop] in try? loop?.modify(listener, .read) }
+        return
       }
     }
   }

@@ -118,6 +118,8 @@ private func endpoints(_ count: Int) -> [Endpoint] {
     #expect(fail(3, at: 1_000_000_000) && record.ejectedUntil == 3_000_000_000)
     #expect(fail(3, at: 3_000_000_000) && record.ejectedUntil == 5_500_000_000)
     #expect(!fail(3, at: 6_000_000_000, ejected: 2), "two of five are out already")
+    var only = OutlierDetector.Record()
+    for _ in 0..<10 { #expect(!detector.note(.connectFailure, &only, ejected: 0, endpoints: 1, now: 0)) }
     _ = detector.note(.success, &record, ejected: 0, endpoints: 5, now: 9_000_000_000)
     #expect(fail(3, at: 9_000_000_000) && record.ejectedUntil == 10_000_000_000)
   }

@@ -30,7 +30,6 @@ import Testing
     #expect(matches(RequestMatch(path: .textPrefix("/ab")), try head("/abc")))
     #expect(matches(RequestMatch(path: .expression("/v\\d+/.*")), try head("/v12/x")))
     #expect(!matches(RequestMatch(path: .expression("/v\\d+")), try head("/v12/x")))
-    #expect(TextPattern("(a)\\1") == nil && TextPattern("(") == nil)
   }
 
   @Test("methods, headers and query parameters, all of which must hold")

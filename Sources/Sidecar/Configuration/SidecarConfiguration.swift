@@ -43,6 +43,8 @@ public struct ConnectionLimits: Sendable, Equatable {
   public var tcpIdle: UInt64 = 3_600_000
   /// Connections of all clients to one worker; beyond it new ones wait in the kernel.
   public var connections = 16384
+  /// Milliseconds for which input is dropped after the last byte that a client gets, so that it gets to read it.
+  public var linger: UInt64 = 2000
   /// Milliseconds that requests under way have after `drain`.
   public var drain: UInt64 = 30_000
 

@@ -26,11 +26,14 @@ extension RequestHead {
 extension Redirect {
   func response(to head: RequestHead, _ matchedPrefix: String) -> ResponseHead {
     let authority = head.authority ?? ""
-    let name = host ?? String(authority.prefix { $0 != ":" })
+    // An IPv6 address stands in brackets, colons and all (RFC 3986 section 3.2.2).
+    let bracket = authority.hasPrefix("[") ? authority.firstIndex(of: "]") : nil
+    let nameEnd = bracket.map(authority.index(after:)) ?? authority.firstIndex(of: ":") ?? authority.endIndex
+    let name = host ?? String(authority[..<nameEnd])
     let scheme = self.scheme ?? "http"
     let standard: UInt16 = scheme == "https" ? 443 : 80
     // Gateway API: a scheme without a port means its standard port; otherwise the port that was asked for stays.
-    let asked = self.scheme == nil ? authority.lastIndex(of: ":").flatMap { UInt16(authority[$0...].dropFirst()) } : nil
+    let asked = self.scheme == nil ? UInt16(authority[nameEnd...].dropFirst()) : nil
     let port = self.port ?? asked ?? standard
     let target = path.map { head.replaced($0, matchedPrefix) } ?? head.target
     var fields = HeaderFields()

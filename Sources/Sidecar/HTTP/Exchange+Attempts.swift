@@ -9,7 +9,9 @@ extension Exchange {
 
   func attempt() {
     guard phase != .over, let cluster else { return }
-    guard let chosen = cluster.choose(hash: hash, excluding: endpoint, now: now, &worker.random) else {
+    guard
+      let chosen = cluster.choose(hash: hash, excluding: endpoint, attempt: attempts, now: now, &worker.random)
+    else {
       let version = worker.configuration.version
       return refuse(
         Refusal(
@@ -30,6 +32,9 @@ extension Exchange {
         return refuse(Refusal(503, "overflow limit=pending cluster=\(cluster.configuration.name)"))
       }
       phase = .waiting
+      // Which endpoint it will be is chosen when its turn comes: this one has not failed.
+      self.endpoint = nil
+      attempts -= 1
       cluster.counts.waiting.append(self)
       return
     }
@@ -203,9 +208,6 @@ extension ClusterRuntime {
 
   /// A connection has come free or is gone: the request that has waited longest goes on.
   func serveWaiting() {
-    while let exchange = counts.waiting.popFirst() {
-      guard exchange.phase == .waiting else { continue }
-      return exchange.attempt()
-    }
+    counts.waiting.popFirst()?.attempt()
   }
 }

@@ -214,6 +214,9 @@ final class Exchange {
       beginRetry(policy)
     {
       grpcStatus = nil
+      // What comes meanwhile waits for the next attempt.
+      acceptsBody = false
+      downstream?.pauseRequest()
       upstream?.cancel()
       detachUpstream()
       return retryLater(policy)
@@ -314,7 +317,9 @@ final class Exchange {
 
   func finish() {
     guard phase != .over else { return }
+    let waited = phase == .waiting
     phase = .over
+    if waited { cluster?.counts.waiting.leave() }
     acceptsBody = false
     requestTimer?.cancel()
     attemptTimer?.cancel()

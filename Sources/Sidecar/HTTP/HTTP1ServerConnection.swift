@@ -27,15 +27,17 @@ final class HTTP1ServerConnection: ChannelOwner, Drainable, DownstreamStream {
   // Of the present request and response:
   private var method = RequestMethod.get
   private var minorVersion = 1
+  private var hasServed = false
   private var keepsAlive = true
   private var asksUpgrade = false
   private var sendsChunks = false
   private var headSent = false
 
   private static let inputLimit = 65536
-  /// Milliseconds and bytes for which input is dropped after a refusal, so that the client gets to read it.
-  private static let lingerTime: UInt64 = 2000
+  /// Bytes of input that are dropped at the end, see `ConnectionLimits.linger`.
   private static let lingerBytes = 1 << 20
+  /// Milliseconds that a new connection has for its first request while the worker drains.
+  static let firstRequestTime: UInt64 = 1000
   private var lingered = 0
 
   init(_ worker: Worker, _ channel: Channel, _ arrival: Arrival) {
@@ -58,19 +60,18 @@ final class HTTP1ServerConnection: ChannelOwner, Drainable, DownstreamStream {
   }
 
   private func expired() {
+    guard channel.queued == 0 else {
+      // A client that reads slowly is one that reads.
+      return channel.isStuck() ? closeNow() : arm(worker.configuration.limits.idle)
+    }
     switch state {
     case .head where parser.isInside: refuse(Refusal(408, "head-timeout"))
-    case .content: progressExpired()
-    case .done, .tunnel:
-      if channel.queued > 0 { closeNow() }
+    // No byte of the content for the idle time, though it was asked for.
+    case .content where exchange?.acceptsBody == true: closeNow()
+    case .content, .done, .tunnel: arm(worker.configuration.limits.idle)
+    case .head where worker.isDraining: linger()
     case .head, .lingering, .closed: closeNow()
     }
-  }
-
-  /// No byte of the content for the idle time, though it was asked for.
-  private func progressExpired() {
-    guard exchange?.acceptsBody == true || channel.queued > 0 else { return arm(worker.configuration.limits.idle) }
-    closeNow()
   }
 
   // MARK: Input
@@ -161,6 +162,7 @@ final class HTTP1ServerConnection: ChannelOwner, Drainable, DownstreamStream {
   // MARK: Requests
 
   private func begin() {
+    hasServed = true
     let head = parser.head
     parser.head = RequestHead()
     method = head.method
@@ -199,22 +201,22 @@ final class HTTP1ServerConnection: ChannelOwner, Drainable, DownstreamStream {
     linger()
   }
 
-  /// Closing with unread input would reset the connection and take the answer with it.
+  /// Closing with unread input would reset the connection and take the answer with it. The time begins when everything
+  /// has been sent.
   private func linger() {
     state = .lingering
     input = []
     channel.endOutput()
-    if inputEnded {
-      channel.awaitsDrain = true
-    } else {
-      channel.resumeReading()
-    }
-    arm(HTTP1ServerConnection.lingerTime)
+    channel.awaitsDrain = true
+    if !inputEnded { channel.resumeReading() }
+    arm(worker.configuration.limits.idle)
   }
 
   func channelEnded(_ channel: Channel) {
     inputEnded = true
     switch state {
+    case .head where channel.queued > 0: linger()
+    case .lingering where channel.queued > 0: break
     case .head, .lingering: closeNow()
     case .content:
       // The rest of the request will never come.
@@ -225,8 +227,11 @@ final class HTTP1ServerConnection: ChannelOwner, Drainable, DownstreamStream {
   }
 
   func channelDrained(_ channel: Channel) {
-    if state == .lingering { return closeNow() }
-    exchange?.downstreamDrained()
+    guard state == .lingering else {
+      exchange?.downstreamDrained()
+      return
+    }
+    if inputEnded { closeNow() } else { arm(worker.configuration.limits.linger) }
   }
 
   func channelFailed(_ channel: Channel, _ failure: ChannelFailure) {
@@ -326,7 +331,9 @@ final class HTTP1ServerConnection: ChannelOwner, Drainable, DownstreamStream {
 
   func drain() {
     keepsAlive = false
-    if state == .head, !parser.isInside, input.isEmpty { linger() }
+    guard state == .head, !parser.isInside, input.isEmpty else { return }
+    // Of one that has just been accepted the first request may be on its way.
+    if hasServed { linger() } else { arm(HTTP1ServerConnection.firstRequestTime) }
   }
 
   private func closeByReset() {

@@ -32,8 +32,7 @@ final class HTTP2ServerConnection: ChannelOwner, Drainable, HTTP2TransportOwner 
 
   private static let probe: UInt64 = 1
   private static let drainMark: UInt64 = 2
-  /// Milliseconds and bytes for which input is dropped after GOAWAY, so that the client gets to read it.
-  private static let lingerTime: UInt64 = 2000
+  /// Bytes of input that are dropped after GOAWAY, see `ConnectionLimits.linger`.
   private static let lingerBytes = 1 << 20
   /// Milliseconds for the answer to the first GOAWAY of a drain.
   private static let drainTime: UInt64 = 1000
@@ -80,7 +79,9 @@ final class HTTP2ServerConnection: ChannelOwner, Drainable, HTTP2TransportOwner 
 
   func channelEnded(_ channel: Channel) { closeNow() }
 
-  func channelDrained(_ channel: Channel) { if isLingering { closeNow() } else { transport.flush() } }
+  func channelDrained(_ channel: Channel) {
+    if isLingering { arm(worker.configuration.limits.linger) } else { transport.flush() }
+  }
 
   func channelFailed(_ channel: Channel, _ failure: ChannelFailure) {
     if case .tls(let reason) = failure {
@@ -139,7 +140,9 @@ final class HTTP2ServerConnection: ChannelOwner, Drainable, HTTP2TransportOwner 
   // MARK: Time
 
   private func expired() {
-    if isLingering { return closeNow() }
+    if isLingering {
+      return channel.queued == 0 || channel.isStuck() ? closeNow() : arm(worker.configuration.limits.idle)
+    }
     guard hasSettings else {
       worker.edge(service, source: peerIdentity).counts.refusals["settings-timeout", default: 0] += 1
       return closeNow()
@@ -148,9 +151,13 @@ final class HTTP2ServerConnection: ChannelOwner, Drainable, HTTP2TransportOwner 
     let limit = worker.configuration.limits.idle
     if streams.isEmpty {
       let end = idleSince + EventLoop.milliseconds(limit)
-      if worker.loop.now >= end { return hasGoneAway ? closeNow() : goAway() }
-      timer?.arm(at: end)
-      return
+      if worker.loop.now < end {
+        timer?.arm(at: end)
+        return
+      }
+      // What the last stream was answered may still be on its way.
+      if channel.queued > 0, !channel.isStuck() { return arm(limit) }
+      return hasGoneAway ? closeNow() : goAway()
     }
     for stream in Array(streams.values) where stream.isStuck() { stream.fail(.cancel) }
     probe()
@@ -203,8 +210,9 @@ final class HTTP2ServerConnection: ChannelOwner, Drainable, HTTP2TransportOwner 
     streams = [:]
     isLingering = true
     channel.endOutput()
+    channel.awaitsDrain = true
     channel.resumeReading()
-    arm(HTTP2ServerConnection.lingerTime)
+    arm(worker.configuration.limits.idle)
   }
 
   func closeNow() {

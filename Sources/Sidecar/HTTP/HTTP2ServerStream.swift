@@ -15,7 +15,7 @@ final class HTTP2ServerStream: DownstreamStream {
   private var awaitsDrain = false
   /// What has been sent and what waited at the last look, for finding streams that do not move.
   private var sent: UInt64 = 0
-  private var progressSeen: UInt64 = 0
+  private var progressSeen: UInt64?
 
   init(_ connection: HTTP2ServerConnection, _ id: StreamID, endStream: Bool) {
     self.connection = connection
@@ -158,11 +158,16 @@ final class HTTP2ServerStream: DownstreamStream {
     exchange?.downstreamDrained()
   }
 
-  /// Whether nothing of what waits has left since the last time that this was asked.
+  /// Whether something waits of which nothing has left since this was asked last. The first look never says so: what
+  /// waits may have come a moment ago.
   func isStuck() -> Bool {
     let waiting = UInt64(queued)
+    guard waiting > 0 else {
+      progressSeen = nil
+      return false
+    }
     let progress = sent &- waiting
     defer { progressSeen = progress }
-    return waiting > 0 && progress == progressSeen
+    return progress == progressSeen
   }
 }

@@ -13,7 +13,8 @@ public final class AdminServer {
   private let queue: FlushQueue
   private var listeners: [Int32] = []
   private let sidecar: Sidecar
-  private var open = 0
+  /// Connections on the port and on the socket: the pod's programs, which reach the port, cannot keep the controller out.
+  private var open = [false: 0, true: 0]
   /// Those that get lines.
   private var readers: [ObjectIdentifier: AdminConnection] = [:]
   private var linesWait: Waker?
@@ -52,21 +53,33 @@ public final class AdminServer {
   ) throws(SystemError) {
     listeners.append(listener)
     try loop.register(listener, .read) { [weak self] _ in
-      guard let socket = (try? accept(listener)) ?? nil else { return }
-      self?.take(socket, isPrivate)
+      do throws(SystemError) {
+        guard let socket = try accept(listener) else { return }
+        self?.take(socket, isPrivate)
+      } catch {
+        // Without descriptors there is nothing to do but wait: one second, so that the loop does not spin.
+        self?.pause(listener)
+      }
     }
   }
 
+  private func pause(_ listener: Int32) {
+    try? loop.modify(listener, [])
+    loop.after(1_000_000_000) { [weak loop] in try? loop?.modify(listener, .read) }
+  }
+
   private func take(_ socket: consuming FileDescriptor, _ isPrivate: Bool) {
-    guard open < AdminServer.most, let channel = try? Channel(loop, queue, socket, isConnecting: false) else { return }
-    open += 1
+    guard open[isPrivate, default: 0] < AdminServer.most,
+      let channel = try? Channel(loop, queue, socket, isConnecting: false)
+    else { return }
+    open[isPrivate, default: 0] += 1
     channel.owner = AdminConnection(loop, channel) { [weak self] connection, head in
       guard let self else { return .whole(503, "") }
       let answer = answer(head, isPrivate)
       if case .lines = answer { readers[ObjectIdentifier(connection)] = connection }
       return answer
     } onEnd: { [weak self] connection in
-      self?.open -= 1
+      self?.open[isPrivate, default: 0] -= 1
       self?.readers[ObjectIdentifier(connection)] = nil
     }
   }

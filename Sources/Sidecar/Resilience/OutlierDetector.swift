@@ -24,7 +24,8 @@ struct OutlierDetector {
 
   let rules: OutlierDetection
 
-  /// Takes an attempt's end into account.
+  /// Takes an attempt's end into account. One may be ejected whatever the percentage (as Envoy's
+  /// `max_ejection_percent` has it), but never the last that there is.
   /// - Parameters:
   ///   - ejected: how many of the cluster's endpoints are ejected now, this one left out.
   /// - Returns: whether it is ejected from now on.
@@ -45,7 +46,9 @@ struct OutlierDetector {
       record.errors >= rules.consecutiveErrors
       || rules.consecutiveGatewayErrors.map { record.gatewayErrors >= $0 } ?? false
     guard over, record.ejectedUntil <= now else { return false }
-    guard ejected == 0 || (ejected + 1) * 100 <= rules.maximumPercent * endpoints else { return false }
+    guard ejected + 1 < endpoints, ejected == 0 || (ejected + 1) * 100 <= rules.maximumPercent * endpoints else {
+      return false
+    }
     record.errors = 0
     record.gatewayErrors = 0
     record.ejections += 1

@@ -85,6 +85,8 @@ final class Channel {
   var awaitsDrain = false
   private(set) var received: UInt64 = 0
   private(set) var sent: UInt64 = 0
+  /// At the last look of `isStuck`, where something waited.
+  private var sentAtLook: UInt64?
 
   /// Records of TLS that are read in one event; more wait for the next step.
   private static let recordsPerEvent = 8
@@ -117,6 +119,17 @@ final class Channel {
 
   /// Bytes that wait to be sent.
   var queued: Int { output.count - outputStart }
+
+  /// Whether something waits of which nothing has gone out since this was asked last. The first look never says so: what
+  /// waits may have come a moment ago.
+  func isStuck() -> Bool {
+    guard queued > 0 else {
+      sentAtLook = nil
+      return false
+    }
+    defer { sentAtLook = sent }
+    return sentAtLook == sent
+  }
 
   // MARK: Reading
 
@@ -242,9 +255,10 @@ final class Channel {
     }
     output.removeAll(keepingCapacity: output.capacity <= 16384)
     outputStart = 0
-    updateInterest()
+    writeBlocked = false
     if endRequested, !endSent { sendEnd() }
-    if awaitsDrain {
+    updateInterest()
+    if awaitsDrain, endSent || !endRequested {
       awaitsDrain = false
       owner?.channelDrained(self)
     }
@@ -284,8 +298,12 @@ final class Channel {
   }
 
   private func sendEnd() {
+    // Without close_notify the other side would have to take what came for cut off.
+    if let tls, tls.shutdown() == .wantsWrite {
+      writeBlocked = true
+      return
+    }
     endSent = true
-    _ = tls?.shutdown()
     _ = shutdown(descriptor, Int32(SHUT_WR))
   }
 
@@ -296,10 +314,12 @@ final class Channel {
     case .connecting: connected()
     case .handshaking: handshake()
     case .open:
+      let wasBlocked = writeBlocked
       if readiness.contains(.writable) { flush() }
       guard phase == .open else { return }
       if isReading, !inputEnded {
-        if !readiness.isDisjoint(with: [.readable, .hangup, .error]) { readSome() }
+        // A read that had to write first goes on as well.
+        if wasBlocked || !readiness.isDisjoint(with: [.readable, .hangup, .error]) { readSome() }
       } else if !readiness.isDisjoint(with: [.hangup, .error]) {
         hungUp(readiness)
       }

@@ -32,27 +32,39 @@ final class SplicedPair {
   private static let pipeBytes: Int32 = 1 << 18
   private static let roundsPerEvent = 4
 
-  /// Takes both descriptors over. Throws where there are no descriptors left for the pipes; then they are closed.
-  init(
-    _ loop: EventLoop, client: consuming FileDescriptor, server: consuming FileDescriptor, idleLimit: UInt64,
-    onEnd: @escaping (_ forward: UInt64, _ backward: UInt64) -> Void
-  ) throws(SystemError) {
-    let one = try SplicedPair.makePipe()
-    let two: (Int32, Int32)
-    do throws(SystemError) {
-      two = try SplicedPair.makePipe()
-    } catch {
-      _ = Glibc.close(one.0)
-      _ = Glibc.close(one.1)
-      throw error
+  /// A pipe for each direction, to be given to a pair at once.
+  struct Pipes {
+    let forward: (Int32, Int32)
+    let backward: (Int32, Int32)
+
+    init() throws(SystemError) {
+      forward = try SplicedPair.makePipe()
+      do throws(SystemError) {
+        backward = try SplicedPair.makePipe()
+      } catch {
+        _ = Glibc.close(forward.0)
+        _ = Glibc.close(forward.1)
+        throw error
+      }
     }
+
+    func close() { for end in [forward.0, forward.1, backward.0, backward.1] { _ = Glibc.close(end) } }
+  }
+
+  /// Takes all descriptors over.
+  init(
+    _ loop: EventLoop, client: consuming FileDescriptor, server: consuming FileDescriptor, _ pipes: Pipes,
+    idleLimit: UInt64, onEnd: @escaping (_ forward: UInt64, _ backward: UInt64) -> Void
+  ) {
     let clientRaw = client.release()
     let serverRaw = server.release()
     self.loop = loop
     self.idleLimit = idleLimit
     self.onEnd = onEnd
-    forward = Direction(source: clientRaw, destination: serverRaw, pipeRead: one.0, pipeWrite: one.1)
-    backward = Direction(source: serverRaw, destination: clientRaw, pipeRead: two.0, pipeWrite: two.1)
+    forward = Direction(
+      source: clientRaw, destination: serverRaw, pipeRead: pipes.forward.0, pipeWrite: pipes.forward.1)
+    backward = Direction(
+      source: serverRaw, destination: clientRaw, pipeRead: pipes.backward.0, pipeWrite: pipes.backward.1)
   }
 
   /// Begins; the loop holds the pair until it ends.

@@ -70,9 +70,10 @@ final class TCPRelay: ChannelOwner, Drainable {
   private func connect(_ cluster: ClusterRuntime) {
     attempts += 1
     let hash = HashRing.hash((clientAddress?.address.bytes ?? []))
-    guard let endpoint = cluster.choose(hash: hash, excluding: endpoint, now: worker.loop.now, &worker.random) else {
-      return refuse("no-healthy-endpoint")
-    }
+    guard
+      let endpoint = cluster.choose(
+        hash: hash, excluding: endpoint, attempt: attempts - 1, now: worker.loop.now, &worker.random)
+    else { return refuse("no-healthy-endpoint") }
     self.endpoint = endpoint
     if endpoint.configuration.version != edge.name.version {
       edge = worker.edge(
@@ -190,30 +191,38 @@ final class TCPRelay: ChannelOwner, Drainable {
   /// Whether the connection was handed over.
   private func splice(_ server: Channel) {
     fullReads = 0
-    guard client.tls == nil, server.tls == nil, client.queued == 0, server.queued == 0, !clientEnded, !serverEnded
+    guard !staysCopied, client.tls == nil, server.tls == nil, client.queued == 0, server.queued == 0, !clientEnded,
+      !serverEnded
     else { return }
-    guard let clientSocket = client.detach() else { return }
-    guard let serverSocket = server.detach() else { return end(byReset: true) }
+    // The pipes first: without descriptors for them it goes on as it is.
+    let pipes: SplicedPair.Pipes
+    do throws(SystemError) {
+      pipes = try SplicedPair.Pipes()
+    } catch {
+      staysCopied = true
+      return worker.report("splice: \(error.text)")
+    }
+    guard let clientSocket = client.detach() else { return pipes.close() }
+    guard let serverSocket = server.detach() else {
+      pipes.close()
+      return end(byReset: true)
+    }
     let (sent, received) = (client.received, server.received)
     let limit = EventLoop.milliseconds(worker.configuration.limits.tcpIdle)
-    do {
-      let pair = try SplicedPair(
-        worker.loop, client: clientSocket, server: serverSocket, idleLimit: limit
-      ) { [self] forward, backward in
-        spliced = nil
-        account(sent &+ forward, received &+ backward)
-        tell(sent &+ forward, received &+ backward)
-        finish()
-      }
-      spliced = pair
-      timer?.cancel()
-      pair.start()
-    } catch {
-      worker.report("splice: \(error)")
-      account(sent, received)
+    let pair = SplicedPair(
+      worker.loop, client: clientSocket, server: serverSocket, pipes, idleLimit: limit
+    ) { [self] forward, backward in
+      spliced = nil
+      account(sent &+ forward, received &+ backward)
+      tell(sent &+ forward, received &+ backward)
       finish()
     }
+    spliced = pair
+    timer?.cancel()
+    pair.start()
   }
+
+  private var staysCopied = false
 
   private var spliced: SplicedPair?
 
@@ -281,6 +290,13 @@ final class TCPRelay: ChannelOwner, Drainable {
 
   private func expired() {
     if server != nil, !isRelaying { return connectFailed() }
+    if drainedEnds, let server {
+      // Both looks are taken, each side's own.
+      let stuck = [client.isStuck(), server.isStuck()]
+      if !stuck.contains(true), client.queued > 0 || server.queued > 0 {
+        return arm(worker.configuration.limits.idle)
+      }
+    }
     end(byReset: true)
   }
 

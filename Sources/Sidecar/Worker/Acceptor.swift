@@ -106,7 +106,8 @@ final class Acceptor {
 }
 
 /// Waits for a client's first byte, which tells TLS (a handshake record, RFC 8446 section 5.1) from plain text. Only
-/// where a port takes both.
+/// where a port takes both. A client of TCP that is silent for a second waits for its server to speak first, as those of
+/// mail and databases do: in the clear, since one with TLS begins by itself.
 final class FirstByte: Drainable {
   private unowned let worker: Worker
   private let descriptor: Int32
@@ -127,8 +128,11 @@ final class FirstByte: Drainable {
   }
 
   private func start() {
-    timer = worker.loop.after(EventLoop.milliseconds(worker.configuration.limits.head)) { [weak self] in
-      self?.closeNow()
+    let isTCP = arrival.service.applicationProtocol == .tcp
+    let limit = isTCP ? FirstByte.silence : worker.configuration.limits.head
+    timer = worker.loop.after(EventLoop.milliseconds(limit)) { [weak self] in
+      guard let self else { return }
+      if isTCP { start(tls: false) } else { closeNow() }
     }
     do {
       try worker.loop.register(descriptor, .read) { [self] _ in look() }
@@ -141,23 +145,39 @@ final class FirstByte: Drainable {
     let (byte, ended) = TCPSocket.peek(descriptor)
     if ended { return closeNow() }
     guard let byte else { return }
-    leave()
-    ClientConnection.start(worker, FileDescriptor(owning: descriptor), arrival, tls: byte == 0x16)
+    start(tls: byte == 0x16)
   }
 
-  private func leave() {
+  /// Milliseconds.
+  private static let silence: UInt64 = 1000
+
+  private func start(tls: Bool) {
+    guard !isOver else { return }
+    // Another connection stands before this one has left: a worker without clients has drained.
     isOver = true
     timer?.cancel()
     worker.loop.unregister(descriptor)
+    ClientConnection.start(worker, FileDescriptor(owning: descriptor), arrival, tls: tls)
     worker.remove(self)
   }
 
-  func drain() { closeNow() }
+  /// What has been accepted may have sent its first request.
+  func drain() {
+    look()
+    guard !isOver else { return }
+    timer?.cancel()
+    timer = worker.loop.after(EventLoop.milliseconds(HTTP1ServerConnection.firstRequestTime)) { [weak self] in
+      self?.closeNow()
+    }
+  }
 
   func closeNow() {
     guard !isOver else { return }
-    leave()
+    isOver = true
+    timer?.cancel()
+    worker.loop.unregister(descriptor)
     _ = Glibc.close(descriptor)
+    worker.remove(self)
   }
 }
 

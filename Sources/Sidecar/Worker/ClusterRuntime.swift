@@ -56,24 +56,39 @@ final class ClusterCounts {
   var budget = RetryBudget()
 }
 
-/// First in, first out.
+/// First in, first out, of exchanges whose phase is `waiting`; others have left.
 struct WaitingQueue {
   private var items: [Exchange] = []
   private var start = 0
+  private(set) var count = 0
 
-  var count: Int { items.count - start }
+  mutating func append(_ exchange: Exchange) {
+    items.append(exchange)
+    count += 1
+  }
 
-  mutating func append(_ exchange: Exchange) { items.append(exchange) }
+  /// One has given up.
+  mutating func leave() {
+    count -= 1
+    if items.count - start > 2 * count + 64 { compact() }
+  }
 
   mutating func popFirst() -> Exchange? {
-    guard start < items.count else { return nil }
-    let item = items[start]
-    start += 1
-    if start == items.count || start > 256 {
-      items.removeSubrange(0..<start)
-      start = 0
+    while start < items.count {
+      let item = items[start]
+      start += 1
+      if start > 256 { compact() }
+      guard item.phase == .waiting else { continue }
+      count -= 1
+      return item
     }
-    return item
+    compact()
+    return nil
+  }
+
+  private mutating func compact() {
+    items = items[start...].filter { $0.phase == .waiting }
+    start = 0
   }
 }
 
@@ -93,12 +108,17 @@ final class ClusterRuntime {
   let counts: ClusterCounts
   private var loads: [EndpointLoad] = []
 
+  /// Of a local cluster: the endpoint that took a connection last. Others are tried in turn from there.
+  private var first: Int?
+
+  /// - Parameter isLocal: its endpoints are the addresses of one program, to be tried in their order.
   init(
     _ configuration: Cluster, contexts: TLSContexts?, workers: Int, keeping old: ClusterRuntime?,
-    source: IPAddress? = nil
+    isLocal: Bool = false, source: IPAddress? = nil
   ) {
     self.configuration = configuration
     self.source = source
+    first = isLocal ? 0 : nil
     self.contexts = contexts
     let keeps = old.map { $0.configuration.tls == configuration.tls && $0.contexts === contexts } ?? false
     var kept: [SocketAddress: EndpointRuntime] = [:]
@@ -122,9 +142,12 @@ final class ClusterRuntime {
     counts = old?.counts ?? ClusterCounts()
   }
 
+  /// - Parameter attempt: how many attempts of the same request or connection were made before.
   func choose(
-    hash: UInt64, excluding excluded: EndpointRuntime?, now: UInt64, _ random: inout some RandomNumberGenerator
+    hash: UInt64, excluding excluded: EndpointRuntime?, attempt: Int, now: UInt64,
+    _ random: inout some RandomNumberGenerator
   ) -> EndpointRuntime? {
+    if let first { return endpoints[(first + attempt) % endpoints.count] }
     if endpoints.count == 1 { return endpoints[0].isAvailable(now: now) ? endpoints[0] : nil }
     loads.removeAll(keepingCapacity: true)
     for endpoint in endpoints {
@@ -140,6 +163,7 @@ final class ClusterRuntime {
   /// Takes an attempt's end into account.
   /// - Returns: whether it ejected the endpoint.
   func note(_ outcome: OutlierDetector.Outcome, _ endpoint: EndpointRuntime, now: UInt64) -> Bool {
+    if first != nil, outcome != .connectFailure { first = endpoints.firstIndex { $0 === endpoint } ?? 0 }
     guard let detector else { return false }
     let ejected = endpoints.reduce(0) { $0 + ($1 !== endpoint && $1.record.ejectedUntil > now ? 1 : 0) }
     let result = detector.note(outcome, &endpoint.record, ejected: ejected, endpoints: endpoints.count, now: now)

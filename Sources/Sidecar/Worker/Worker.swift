@@ -60,6 +60,8 @@ final class Worker {
   private var listeners: [Listener: Acceptor] = [:]
   private var edges = EdgeTable()
   private(set) var isDraining = false
+  /// Under way.
+  var mirroredRequests = 0
   private var onDrained: (() -> Void)?
   /// Client connections, by identity; each takes itself out.
   private var clients: [ObjectIdentifier: any Drainable] = [:]
@@ -210,7 +212,8 @@ extension Worker {
     var configuration = Cluster("local", endpoints)
     configuration.circuitBreaker = CircuitBreaker(connections: 16384, pending: 16384, requests: 65536)
     configuration.usesHTTP2 = usesHTTP2
-    let cluster = ClusterRuntime(configuration, contexts: nil, workers: workers, keeping: nil, source: source)
+    let cluster = ClusterRuntime(
+      configuration, contexts: nil, workers: workers, keeping: nil, isLocal: true, source: source)
     if localClusters.count >= Self.mostLocalClusters, let other = localClusters.keys.first {
       localClusters.removeValue(forKey: other)?.retire()
     }
