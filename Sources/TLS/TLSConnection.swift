@@ -66,8 +66,12 @@ public final class TLSConnection {
     }
     SSL_set_connect_state(ssl)
     if let serverName, copenssl_set_server_name(ssl, serverName) != 1 { throw .openSSL("no server name") }
-    if let resuming, resuming.scope == context.sessionScope, wouldAccept(resuming.pointer) {
-      SSL_set_session(ssl, resuming.pointer)
+    // A copy: OpenSSL lets a session of TLS 1.3 be used once, and other connections may begin before the next one comes.
+    if let resuming, resuming.scope == context.sessionScope, wouldAccept(resuming.pointer),
+      let copy = SSL_SESSION_dup(resuming.pointer)
+    {
+      SSL_set_session(ssl, copy)
+      SSL_SESSION_free(copy)
     }
   }
 

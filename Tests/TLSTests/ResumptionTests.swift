@@ -35,6 +35,12 @@ import Testing
     let client = try mesh.context(.client, "web")
     let server = try mesh.context(.server, "db")
     let bytes = try session(client, server).serialized
+    let held = try #require(TLSSession(serialized: bytes, context: client))
+    for _ in 0..<2 {
+      let loopback = try Loopback(client: client, server: server, resuming: held)
+      #expect(loopback.handshake() == (.done, .done))
+      #expect(loopback.client.isResumed)
+    }
     for _ in 0..<3 {
       let restored = try #require(TLSSession(serialized: bytes, context: client))
       let loopback = try Loopback(client: client, server: server, resuming: restored)
