@@ -30,7 +30,7 @@ public struct ImageBuilder: Sendable {
     let bundle = pending.directory + "/work"
     try ToolRunner.here.need(
       ["umoci", "unpack"] + PendingImage.rootlessOptions() + ["--image", pending.image, bundle])
-    for file in files { try copy(file, into: bundle + "/rootfs") }
+    for file in files { try copy(file, into: ImageRoot(path: bundle + "/rootfs")) }
     try ToolRunner.here.need([
       "umoci", "repack", "--history.created", Self.epoch, "--history.created_by", "netloom image build", "--image",
       pending.image, bundle,
@@ -80,28 +80,48 @@ public struct ImageBuilder: Sendable {
   }
 
   /// Copies, and makes everything that changed look the same every time.
-  private func copy(_ file: (source: String, destination: String), into root: String) throws(ImageError) {
-    var path = file.destination
-    while path.count > 1, path.hasSuffix("/") { path.removeLast() }
-    let (target, source) = (root + path, file.source)
-    try onMachine { () throws(SystemError) in
-      if let slash = target.lastIndex(of: "/") { try Folder.make(String(target[..<slash])) }
-    }
-    var status = stat()
-    if stat(source, &status) == 0, status.st_mode & S_IFMT == S_IFDIR {
-      try onMachine { () throws(SystemError) in try Folder.make(target) }
-      try ToolRunner.here.need(["cp", "-RP", "--preserve=mode", source + "/.", target])
+  private func copy(_ file: (source: String, destination: String), into root: ImageRoot) throws(ImageError) {
+    let isFolder = Self.isFolder(file.source)
+    let target = try root.place(of: file.destination, isFolder: isFolder)
+    if isFolder {
+      try copyFolder(file.source, to: file.destination, in: root)
     } else {
-      try ToolRunner.here.need(["cp", "-L", "--preserve=mode", "-T", source, target])
+      // A link of the base is replaced, and what it leads to stays what it is.
+      try ToolRunner.here.need(["cp", "-L", "--remove-destination", "--preserve=mode", "-T", file.source, target])
     }
     try onMachine { () throws(SystemError) in
       try Self.settle(target)
       var above = target
-      while above.count > root.count, let slash = above.lastIndex(of: "/") {
+      while above.count > root.path.count, let slash = above.lastIndex(of: "/") {
         above = String(above[..<slash])
         try Self.setTime(above)
       }
     }
+  }
+
+  /// Folder by folder: each has its own place where the base has links. cp(1) alone would write through them.
+  private func copyFolder(_ source: String, to destination: String, in root: ImageRoot) throws(ImageError) {
+    let target = try root.place(of: destination, isFolder: true)
+    let names = Folder.entries(of: source).sorted()
+    let (folders, files) = (
+      names.filter { Self.isFolder(source + "/" + $0, following: false) },
+      names.filter { !Self.isFolder(source + "/" + $0, following: false) }
+    )
+    for start in stride(from: 0, to: files.count, by: 200) {
+      let some = files[start..<min(start + 200, files.count)].map { source + "/" + $0 }
+      try ToolRunner.here.need(["cp", "-RP", "--remove-destination", "--preserve=mode", "-t", target, "--"] + some)
+    }
+    for name in folders { try copyFolder(source + "/" + name, to: destination + "/" + name, in: root) }
+    try onMachine { () throws(SystemError) in
+      var status = stat()
+      try systemCall("stat", source) { stat(source, &status) }
+      try systemCall("chmod", target) { chmod(target, status.st_mode & 0o7777) }
+    }
+  }
+
+  private static func isFolder(_ path: String, following: Bool = true) -> Bool {
+    var status = stat()
+    return (following ? stat(path, &status) : lstat(path, &status)) == 0 && status.st_mode & S_IFMT == S_IFDIR
   }
 
   /// The time of everything below, the deepest first.

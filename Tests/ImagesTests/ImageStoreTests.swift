@@ -137,6 +137,44 @@ struct ImageStoreTests {
     #expect(#expect(throws: ImageError.self) { try other.import(text, tag: nil) }?.kind == .usage)
   }
 
+  @Test func `links of the base lead into the image, not into the machine`() throws {
+    let workshop = try Workshop()
+    let (base, outside) = (workshop.directory + "/base", workshop.directory + "/outside")
+    let manager = FileManager.default
+    for path in [base + "/data/deep", outside] {
+      try manager.createDirectory(atPath: path, withIntermediateDirectories: true)
+    }
+    _ = try workshop.file("outside/kept", "the machine's")
+    for (link, target) in [
+      ("srv", outside), ("var", "../../../../../.." + outside), ("data/file", outside + "/kept"),
+      ("data/deep/folder", outside), ("loop", "/loop"),
+    ] {
+      try manager.createSymbolicLink(atPath: base + "/" + link, withDestinationPath: target)
+    }
+    let builder = ImageBuilder(workshop.store)
+    _ = try builder.build(files: [(base, "/")], entrypoint: [], tag: "base:1")
+    let program = try workshop.file("program", "the image's")
+    let tree = workshop.directory + "/tree"
+    for path in [tree, tree + "/deep/folder"] {
+      try manager.createDirectory(atPath: path, withIntermediateDirectories: true)
+      try "the image's".write(toFile: path + "/file", atomically: true, encoding: .utf8)
+    }
+    _ = try builder.build(
+      files: [(program, "/srv/kept"), (program, "/var/sub/two"), (program, "/data/file"), (tree, "/data")],
+      entrypoint: [], base: ImageReference("base:1"), tag: "web:1")
+    #expect(try manager.contentsOfDirectory(atPath: outside) == ["kept"])
+    #expect(try String(contentsOfFile: outside + "/kept", encoding: .utf8) == "the machine's")
+    let root = try #require(try workshop.store.image(ImageReference("web:1"))).bundle + "/rootfs"
+    for place in [outside + "/kept", outside + "/sub/two", outside + "/file", "/data/file"] {
+      #expect(try String(contentsOfFile: root + place, encoding: .utf8) == "the image's", "\(place)")
+    }
+    let error = #expect(throws: ImageError.self) {
+      try builder.build(
+        files: [(program, "/loop/x")], entrypoint: [], base: ImageReference("base:1"), tag: "web:2")
+    }
+    #expect(error?.message.contains("too many links") == true)
+  }
+
   @Test func `what cannot be built is refused by its place, and nothing is left`() throws {
     let workshop = try Workshop()
     let builder = ImageBuilder(workshop.store)
