@@ -20,6 +20,23 @@ import Testing
     return try #require(measures.first { $0.name == name })
   }
 
+  @Test func aRegressionIsJudgedWithoutAThreshold() throws {
+    var analysis = PipelineAnalysis(
+      minimumRequests: 10, successRate: nil, p99: nil, regression: PipelineRegression(successRate: 1, p99: 2),
+      network: nil)
+    #expect(!analysis.judges)
+    (analysis.comparesSuccessRate, analysis.comparesP99) = (true, true)
+    #expect(analysis.judges)
+    func verdicts(_ new: VersionView, _ running: VersionView) -> [StepJudgement.Verdict] {
+      StepJudge(analysis: analysis).judge(new: new, running: running).map(\.verdict)
+    }
+    #expect(verdicts(.of(100), .of(100)) == [.holds, .holds])
+    #expect(verdicts(.of(100, failures: 5, milliseconds: 400), .of(100)) == [.violated, .violated])
+    // Nothing to compare with is no data, on either side.
+    #expect(verdicts(.of(100), .of(3)) == [.noData, .noData])
+    #expect(verdicts(.of(3), .of(100)) == [.noData, .noData])
+  }
+
   @Test func trafficOfAWindowIsTheDifferenceOfTwoReadings() {
     func edge(_ version: String, _ requests: UInt64, _ failures: UInt64 = 0, from: String = "client") -> MeshEdge {
       MeshEdge(from: from, to: "web", version: version, reporter: "client", requests: requests, failures: failures)

@@ -86,6 +86,12 @@ let contractPipeline = """
     #expect(parsed.value?.deploy?.topology == "ci/sample/production.yaml")
   }
 
+  @Test func aRegressionAloneJudges() throws {
+    let text = Self.deployed + "release: {hold: 24h, analysis: {regression: {p99: 2x}}}\n"
+    let analysis = try #require(PipelineFile.parse(text: text, file: "p.yaml").value?.release?.analysis)
+    #expect(analysis.judges && analysis.comparesP99 && !analysis.comparesSuccessRate)
+  }
+
   private static let head = "name: web\nsource: {repository: .}\n"
   private static let image = head + "package: {image: web, files: {a: /a}, entrypoint: [/a]}\n"
   private static let deployed =
@@ -116,6 +122,18 @@ let contractPipeline = """
     Broken(
       "steps of blue-green", "belong to `strategy: canary`",
       deployed + "release: {strategy: blue-green, §steps: [100]}\n"),
+    Broken(
+      "a network that judges nothing", "`network` judges nothing", deployed + "release: {analysis: {§network: {}}}\n"),
+    Broken(
+      "an analysis that judges nothing", "`analysis` judges nothing",
+      deployed + "release: {§analysis: {min-requests: 5, regression: {}}}\n"),
+    Broken("a step of days", "longer than 24h", deployed + "release: {hold: §50d}\n"),
+    Broken("a step that is a little too long", "longer than 24h", deployed + "release: {hold: §86401s}\n"),
+    Broken(
+      "a pod that may take hours", "longer than 1h",
+      image + "push: {registry: \"r:5000\"}\ndeploy: {lab: p, service: web, ready: {within: §2h}}\n"),
+    Broken(
+      "a time that is no number any more", "a time with its unit", deployed + "release: {hold: §1099511627775m}\n"),
     Broken(
       "a bound the wrong way", "does not begin with `<=`", deployed + "release: {analysis: {p99: §\">= 200ms\"}}\n"),
     Broken("a threshold without a unit", "a threshold such as", deployed + "release: {analysis: {p99: §\"<= 200\"}}\n"),

@@ -17,8 +17,10 @@ struct StepJudge {
 
   func judge(new: VersionView, running: VersionView) -> [Measure] {
     var measures: [Measure] = []
-    if let threshold = analysis.successRate { measures.append(successRate(threshold, new.traffic, running.traffic)) }
-    if let threshold = analysis.p99 { measures.append(p99(threshold, new.traffic, running.traffic)) }
+    if analysis.successRate != nil || analysis.comparesSuccessRate {
+      measures.append(successRate(analysis.successRate, new.traffic, running.traffic))
+    }
+    if analysis.p99 != nil || analysis.comparesP99 { measures.append(p99(analysis.p99, new.traffic, running.traffic)) }
     guard let network = analysis.network else { return measures }
     if network.pathUnchanged { measures.append(path(new.network, running.network)) }
     if let threshold = network.loss {
@@ -36,23 +38,24 @@ struct StepJudge {
 
   private func enough(_ traffic: VersionTraffic) -> Bool { traffic.requests >= UInt64(analysis.minimumRequests) }
 
-  private func noData(_ name: String, _ threshold: PipelineThreshold, _ traffic: VersionTraffic, _ running: String?)
-    -> Measure
-  {
+  private func noData(_ name: String, _ threshold: String, _ traffic: VersionTraffic, _ running: String?) -> Measure {
     Measure(
-      name: name, measured: "no data", threshold: threshold.description, running: running, verdict: .noData,
+      name: name, measured: "no data", threshold: threshold, running: running, verdict: .noData,
       detail: "\(traffic.requests) requests, \(analysis.minimumRequests) are needed; `load:` sends some")
   }
 
-  private func successRate(_ threshold: PipelineThreshold, _ new: VersionTraffic, _ running: VersionTraffic) -> Measure
+  /// Without a threshold the running version is one: without data of it nothing can be said.
+  private func successRate(_ threshold: PipelineThreshold?, _ new: VersionTraffic, _ running: VersionTraffic) -> Measure
   {
+    let asked = threshold?.description ?? "at most \(decimal(analysis.regression.successRate, 2)) points lower"
     let runningRate = enough(running) ? running.successRate : nil
     let shown = runningRate.map { decimal($0, 2) + "%" }
-    guard enough(new), let rate = new.successRate else { return noData("success-rate", threshold, new, shown) }
+    guard enough(new), let rate = new.successRate else { return noData("success-rate", asked, new, shown) }
+    if threshold == nil, runningRate == nil { return noData("success-rate", asked, running, shown) }
     var measure = Measure(
-      name: "success-rate", measured: decimal(rate, 2) + "%", threshold: threshold.description, running: shown,
+      name: "success-rate", measured: decimal(rate, 2) + "%", threshold: asked, running: shown,
       verdict: .holds, detail: nil)
-    if !threshold.holds(rate) {
+    if threshold?.holds(rate) == false {
       measure.verdict = .violated
       measure.detail = "\(new.failures) of \(new.requests) requests failed"
     } else if let runningRate, runningRate - rate > analysis.regression.successRate {
@@ -64,14 +67,16 @@ struct StepJudge {
     return measure
   }
 
-  private func p99(_ threshold: PipelineThreshold, _ new: VersionTraffic, _ running: VersionTraffic) -> Measure {
+  private func p99(_ threshold: PipelineThreshold?, _ new: VersionTraffic, _ running: VersionTraffic) -> Measure {
+    let asked = threshold?.description ?? "at most \(decimal(analysis.regression.p99, 1)) times as long"
     let runningP99 = enough(running) ? running.p99 : nil
     let shown = runningP99.map { decimal($0, 1) + "ms" }
-    guard enough(new), let value = new.p99 else { return noData("p99", threshold, new, shown) }
+    guard enough(new), let value = new.p99 else { return noData("p99", asked, new, shown) }
+    if threshold == nil, runningP99 == nil { return noData("p99", asked, running, shown) }
     var measure = Measure(
-      name: "p99", measured: decimal(value, 1) + "ms", threshold: threshold.description, running: shown,
+      name: "p99", measured: decimal(value, 1) + "ms", threshold: asked, running: shown,
       verdict: .holds, detail: nil)
-    if !threshold.holds(value) {
+    if threshold?.holds(value) == false {
       measure.verdict = .violated
       measure.detail = "one request of a hundred took longer, of \(new.requests)"
     } else if let runningP99, value > runningP99 * analysis.regression.p99, value - runningP99 > Self.p99Floor {

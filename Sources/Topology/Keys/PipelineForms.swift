@@ -42,6 +42,20 @@ extension ScalarForm {
     return text.utf8.allSatisfy { (48...57).contains($0) } && !text.isEmpty ? .because("the unit is missing") : .plain
   }
 
+  /// As `longTime`, at most so many hours.
+  static func time(hours: Int) -> ScalarForm {
+    let most = "\(hours)h"
+    return ScalarForm(
+      "a time with its unit `ms`, `s`, `m` or `h`, at most \(most)", schema: .text("^[0-9]+(us|ms|s|m|h|d)$")
+    ) { text in
+      if let problem = longTime.check(text) { return problem }
+      guard let seconds = parseLongTime(text), seconds <= Double(hours) * 3600 else {
+        return .because("it is longer than \(most)")
+      }
+      return nil
+    }
+  }
+
   /// A threshold; the example says which bound and unit make sense.
   static func threshold(_ example: String) -> ScalarForm {
     let percent = example.hasSuffix("%")

@@ -114,7 +114,7 @@ enum PipelineKeys {
             "`ready`",
             keys: [
               Key("path", .scalar(.urlPath), "asked of each pod; / unless written"),
-              Key("within", .scalar(.longTime), "how long a pod may take; 30s unless written"),
+              Key("within", .scalar(.time(hours: 1)), "how long a pod may take; 30s unless written"),
             ])), "when a pod may get requests"),
     ])
 
@@ -127,7 +127,7 @@ enum PipelineKeys {
       Key(
         "steps", .list(.scalar(.integer(1...100)), count: 1...100, example: "[5, 25, 50, 100]"),
         "per cent, rising to 100"),
-      Key("hold", .scalar(.longTime), "how long each step is observed; 5s unless written"),
+      Key("hold", .scalar(.time(hours: 24)), "how long each step is observed; 5s unless written"),
       Key("analysis", .record(analysis), "what must hold at each step"),
       Key(
         "load",

@@ -3,7 +3,7 @@ import NetTypes
 /// A time with its unit, in microseconds.
 func parseTime(_ text: some StringProtocol) -> UInt64? {
   let digits = text.prefix { $0.isASCII && $0.isNumber }
-  guard let value = UInt64(digits), value < 1 << 40 else { return nil }
+  guard let value = UInt64(digits), value < 1 << 38 else { return nil }
   switch text[digits.endIndex...] {
   case "us": return value
   case "ms": return value * 1000

@@ -128,6 +128,13 @@ public struct PipelineAnalysis: Sendable, Equatable {
   /// How much worse than the running version the new one may be.
   public var regression: PipelineRegression
   public var network: PipelineNetworkAnalysis?
+  /// The file asks for the comparison with the running version, whether or not it has a threshold too.
+  public var comparesSuccessRate = false
+  public var comparesP99 = false
+
+  public var judges: Bool {
+    successRate != nil || p99 != nil || comparesSuccessRate || comparesP99 || network?.judges == true
+  }
 }
 
 public struct PipelineRegression: Sendable, Equatable {
@@ -145,6 +152,8 @@ public struct PipelineNetworkAnalysis: Sendable, Equatable {
   public var retransmissions: PipelineThreshold?
   /// Milliseconds that the slowest one of a hundred packets takes longer than the fastest.
   public var queueing: PipelineThreshold?
+
+  public var judges: Bool { pathUnchanged || loss != nil || retransmissions != nil || queueing != nil }
 }
 
 /// `>= 99%`, `<= 200ms`

@@ -96,6 +96,7 @@ struct PipelineReader {
   private func release(_ tree: Tree) -> PipelineRelease {
     let strategy = tree.text("strategy").flatMap(PipelineRelease.Strategy.init) ?? .canary
     let steps = steps(tree, strategy)
+    checkJudges(tree)
     return PipelineRelease(
       strategy: strategy, steps: steps, hold: tree.text("hold").flatMap(parseLongTime) ?? 5,
       analysis: analysis(tree["analysis"]), load: load(tree["load"]))
@@ -143,7 +144,22 @@ struct PipelineReader {
           pathUnchanged: $0.text("path") != nil, loss: $0.text("loss").flatMap(parseThreshold),
           retransmissions: $0.text("retransmissions").flatMap(parseThreshold),
           queueing: $0.text("queueing").flatMap(parseThreshold))
-      })
+      }, comparesSuccessRate: regression?.text("success-rate") != nil, comparesP99: regression?.text("p99") != nil)
+  }
+
+  /// What judges nothing lets everything through, which nobody means who writes it.
+  private func checkJudges(_ release: Tree) {
+    guard let entry = release.entry("analysis"), let analysis = release["analysis"] else { return }
+    if let network = analysis.entry("network"), network.value.entries.isEmpty {
+      reporter.error(
+        network.keyPlace, "`network` judges nothing; expected `path`, `loss`, `retransmissions` or `queueing`")
+    } else if ["success-rate", "p99", "network"].allSatisfy({ analysis.entry($0) == nil }),
+      analysis["regression"]?.entries.isEmpty ?? true
+    {
+      reporter.error(
+        entry.keyPlace,
+        "`analysis` judges nothing; expected `success-rate`, `p99`, `regression` or `network` with what is asked")
+    }
   }
 
   private func notification(_ tree: Tree) -> PipelineNotification? {
