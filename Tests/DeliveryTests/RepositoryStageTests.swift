@@ -100,6 +100,16 @@ import Testing
     #expect(failure?.reason.hasPrefix("the build failed with exit 7") == true)
   }
 
+  /// Whoever writes the ref that is delivered does not learn what notices are signed with.
+  @Test func aSecretIsNotInTheEnvironmentOfTheRepositorysCommands() async throws {
+    _ = try makeRepository()
+    let commands = "build: {run: \"test -z $HOME && test -n $PATH\"}\ntest: {run: \"test -z $HOME\"}\n"
+    let run = try context(commands + "notify: [{webhook: \"http://127.0.0.1:1/\", secret: {env: HOME}}]")
+    try await SourceStage(run: run).perform()
+    try await BuildStage(run: run).perform()
+    try await TestStage(run: run).perform()
+  }
+
   @Test func whatAKilledBuildLeftIsNotTakenForBuilt() async throws {
     _ = try makeRepository()
     let run = try context("build: {run: \"test ! -e half && test $(cat a) = 2\"}")

@@ -32,6 +32,16 @@ import Testing
     #expect(!FileManager.default.fileExists(atPath: scratch.path + "/process"))
   }
 
+  @Test func aRepositoryThatThisProcessWorksOnIsNotTheCommands() {
+    var shell = shell
+    shell.environment = ["A=1", "B=x=y"]
+    shell.withheld = ["SECRET"]
+    let inherited = ["GIT_DIR": "/d", "GIT_WORK_TREE": "/w", "GIT_INDEX_FILE": "/i", "GIT_AUTHOR_NAME": "Ada"]
+    #expect(
+      shell.variables(over: inherited.merging(["SECRET": "s", "A": "0"]) { $1 })
+        == ["A=1", "B=x=y", "GIT_AUTHOR_NAME=Ada"])
+  }
+
   @Test func aCommandThatIsNotThereIsTheMachines() async throws {
     let failure = await #expect(throws: StageFailure.self) { try await shell.run(["/no/such/program"]) }
     #expect(failure?.ending == .environment)

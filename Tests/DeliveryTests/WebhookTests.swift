@@ -75,6 +75,17 @@ import Testing
 @Suite struct NoticeTests {
   private let scratch = Scratch()
 
+  /// Chat services keep their token in the path.
+  @Test(arguments: [
+    ("https://hooks.example.org/services/T0/B0/token", "https://hooks.example.org"),
+    ("http://user:pass@10.0.0.1:9000/x?token=y", "http://10.0.0.1:9000"),
+    ("https://[::1]:8443#t", "https://[::1]:8443"),
+    ("https://host?a=b@c/d", "https://host"),
+  ])
+  func anAddressIsShownWithoutItsSecrets(_ address: String, _ shown: String) {
+    #expect(DeliveryStages.withoutSecrets(address) == shown)
+  }
+
   @Test func whatDoesNotArriveIsKept() async throws {
     let receiver = try HookReceiver([200])
     receiver.stop()
@@ -95,7 +106,7 @@ import Testing
     await stages.notify(RunOutcome(state: .stopped, stage: .test, reason: "test: 1 of 2 tests failed"), run)
     let notices = try run.store.notices(of: run.number)
     #expect(notices.map(\.delivered) == [false, true, true])
-    #expect(notices[0].error == "no connection" && notices[0].target == "webhook \(receiver.address)")
+    #expect(notices[0].error == "no connection" && notices[0].target == "webhook http://127.0.0.1:\(receiver.port)")
     let line = try String(contentsOfFile: scratch.path + "/notices.jsonl", encoding: .utf8)
     let notice = try JSONDecoder().decode(Notice.self, from: Data(line.utf8))
     #expect(notice.event == "stopped" && notice.author?.email == "ada@example.org" && notice.stage == "test")

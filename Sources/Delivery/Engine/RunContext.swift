@@ -80,6 +80,16 @@ public final class RunContext: Sendable {
     changing.withLock { if !$0.artifacts.contains(artifact) { $0.artifacts.append(artifact) } }
   }
 
+  /// For commands of the repository: whatever ref is delivered, the notices' secrets are not its business.
+  func shell(in directory: String, _ environment: [String] = []) -> Shell {
+    let secrets = pipeline.notifications.compactMap { notification in
+      if case .environment(let name) = notification.secret { name } else { nil }
+    }
+    return Shell(
+      directory: directory, environment: environment, withheld: Set(secrets), log: log,
+      processFile: folder + "/process")
+  }
+
   /// Where commands of the pipeline run.
   var workingFolder: String {
     get throws {

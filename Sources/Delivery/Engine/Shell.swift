@@ -12,6 +12,8 @@ struct Shell {
   var directory: String
   /// KEY=VALUE over those of this process.
   var environment: [String] = []
+  /// Variables of this process that the command does not get.
+  var withheld: Set<String> = []
   var log: StageLog?
   /// Where the process under way is written down.
   var processFile: String?
@@ -43,6 +45,22 @@ struct Shell {
     }
     try Task.checkCancellation()
     return ended
+  }
+
+  /// Those of git(1) that name a repository, as a hook or a rebase sets them: a run has its own.
+  private static let ofGit: Set = [
+    "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_COMMON_DIR", "GIT_NAMESPACE", "GIT_PREFIX",
+  ]
+
+  /// KEY=VALUE, sorted.
+  func variables(over inherited: [String: String]) -> [String] {
+    var all = inherited.filter { !Self.ofGit.contains($0.key) && !withheld.contains($0.key) }
+    for entry in environment {
+      let parts = entry.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+      all[String(parts[0])] = parts.count > 1 ? String(parts[1]) : ""
+    }
+    return all.map { "\($0.key)=\($0.value)" }.sorted()
   }
 
   /// Ends what a killed run left behind: the group of the process that is written down, if it is still that one.
@@ -83,7 +101,7 @@ private final class Child: Sendable {
     if keeping { try systemCall("pipe2") { pipe2(&far, O_CLOEXEC) } }
     let log = shell.log?.descriptor ?? null.rawValue
     var stage: Int32 = 0
-    let variables = Self.environment(shell.environment)
+    let variables = shell.variables(over: ProcessInfo.processInfo.environment)
     let started = withStrings(arguments) { argv in
       withStrings(variables) { envp in
         shell.directory.withCString { directory in
@@ -177,15 +195,6 @@ private final class Child: Sendable {
       case .signaled(let number): 128 + number
       }
     return Shell.Ended(exit: exit, output: String(decoding: output, as: UTF8.self), timedOut: timedOut)
-  }
-
-  private static func environment(_ own: [String]) -> [String] {
-    var all = ProcessInfo.processInfo.environment
-    for entry in own {
-      let parts = entry.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-      all[String(parts[0])] = parts.count > 1 ? String(parts[1]) : ""
-    }
-    return all.map { "\($0.key)=\($0.value)" }.sorted()
   }
 }
 

@@ -82,12 +82,11 @@ extension DeliveryStages {
     }
   }
 
-  /// Without user, password and query.
-  private static func withoutSecrets(_ address: String) -> String {
-    let plain = address.prefix { $0 != "?" && $0 != "#" }
-    guard let scheme = plain.firstRange(of: "://"), let at = plain[scheme.upperBound...].lastIndex(of: "@") else {
-      return String(plain)
-    }
-    return "\(plain[..<scheme.upperBound])\(plain[plain.index(after: at)...])"
+  /// Scheme, host and port: chat services keep their token in the path.
+  static func withoutSecrets(_ address: String) -> String {
+    guard let scheme = address.firstRange(of: "://") else { return "?" }
+    let authority = address[scheme.upperBound...].prefix { !"/?#\\".contains($0) }
+    let host = authority.lastIndex(of: "@").map { authority[authority.index(after: $0)...] } ?? authority
+    return "\(address[..<scheme.upperBound])\(host)"
   }
 }

@@ -98,12 +98,12 @@ extension RunContext {
   func command(_ command: PipelineCommand, _ environment: [String] = []) async throws -> Shell.Ended {
     guard let commit = facts.commit else { throw StageFailure(.stopped, "there is no commit; run from source") }
     note("$ \(command.run)")
-    let shell = Shell(
-      directory: try workingFolder,
-      environment: [
+    let shell = shell(
+      in: try workingFolder,
+      [
         "NETLOOM_PIPELINE=\(pipeline.name)", "NETLOOM_RUN=\(number)", "NETLOOM_REF=\(ref)",
         "NETLOOM_COMMIT=\(commit.id)",
-      ] + environment, log: log, processFile: folder + "/process")
+      ] + environment)
     return try await shell.run(["/bin/sh", "-c", command.run], within: command.seconds)
   }
 }

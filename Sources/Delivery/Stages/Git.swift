@@ -7,10 +7,9 @@ struct Git {
   var directory: String
 
   private var shell: Shell {
-    Shell(
-      directory: directory,
-      environment: ["GIT_TERMINAL_PROMPT=0", "GIT_ADVICE=0", "LC_ALL=C", "GIT_SSH_COMMAND=ssh -oBatchMode=yes"],
-      log: run.log, processFile: run.folder + "/process")
+    run.shell(
+      in: directory,
+      ["GIT_TERMINAL_PROMPT=0", "GIT_ADVICE=0", "LC_ALL=C", "GIT_SSH_COMMAND=ssh -oBatchMode=yes"])
   }
 
   /// What it prints, without the last line's end; nil: it failed, and said why in the log.

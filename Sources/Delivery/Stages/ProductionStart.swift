@@ -1,3 +1,4 @@
+internal import EventLoop
 internal import Images
 internal import Lab
 internal import NorthboundAPI
@@ -34,6 +35,7 @@ extension DeliveryStages {
     } catch let error as LabError where error.kind == .interrupted {
       throw CancellationError()
     }
+    Folder.remove(run.folder + "/initial")
     run.say("lab \(name) is up")
   }
 
@@ -62,8 +64,7 @@ extension DeliveryStages {
     let commit = try await SourceStage(run: run, ref: point, folder: run.folder + "/initial").checkOut()
     if let build = run.pipeline.build {
       let folder = run.pipeline.source.path == "." ? commit.folder : commit.folder + "/" + run.pipeline.source.path
-      let shell = Shell(directory: folder, log: run.log, processFile: run.folder + "/process")
-      let ended = try await shell.run(["/bin/sh", "-c", build.run], within: build.seconds)
+      let ended = try await run.shell(in: folder).run(["/bin/sh", "-c", build.run], within: build.seconds)
       guard ended.exit == 0 else { throw StageFailure(.stopped, "the build of \(ref) failed with exit \(ended.exit)") }
     }
     return try await self.build(

@@ -19,8 +19,7 @@ struct SourceStage {
   }
 
   private func prepare(_ command: String) async throws {
-    let shell = Shell(directory: run.directory, log: run.log, processFile: run.folder + "/process")
-    let ended = try await shell.run(["/bin/sh", "-c", command], within: 600)
+    let ended = try await run.shell(in: run.directory).run(["/bin/sh", "-c", command], within: 600)
     if ended.timedOut { throw StageFailure(.stopped, "`prepare` took longer than 10 minutes") }
     guard ended.exit == 0 else {
       throw StageFailure(.stopped, "`prepare` failed with exit \(ended.exit); see \(logPath)")
