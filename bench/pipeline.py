@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Delivery: what happens to the sample's pipeline and its production when things end in the middle, and what it costs.
 
-  pipeline kill [RUNS] [--seed S]   runs of the sample (main and v1 by turns), each hit at a random time of a stage: the
+  pipeline kill [RUNS] [--seed S]   runs of the sample (main, v1 and the slow v2 by turns), each hit at a random time of a stage: the
                                     command killed with SIGKILL or told to end with SIGINT, or the lab's controller killed.
                                     Then `resume` until the run is over. A client sends 50 requests a second all the time.
   pipeline load [--rate N]          requests at a rate (1,000/s) during a promotion and during a rollback: how many fail.
@@ -157,7 +157,10 @@ def kill(runs, seed):
             how = choice.choice(["SIGKILL", "SIGKILL", "SIGINT", "controller"])
             after = choice.random() * (durations.get(stage) or 0.1)
             last, _ = bench.stage()
-            process = bench.start("main" if number % 2 == 0 else "v1")
+            # Each stage with each ref: v2 is slow, so a kill in its release hits a rollback too.
+            ref = ["v2", "main", "v1"][(number + number // len(STAGES)) % 3]
+            wanted = "rolled-back" if ref == "v2" else "released"
+            process = bench.start(ref)
             while process.poll() is None:
                 run, now = bench.stage()
                 if run != last and now == stage:
@@ -180,11 +183,11 @@ def kill(runs, seed):
             ended = stood["state"]
             weights = next(s["split"] for s in json.loads(bench.must("mesh", "status", "--lab", LAB, "-o", "json"))["services"])
             states[ended] = states.get(ended, 0) + 1
-            # Killed by hand it resumes and is released; a controller that dies may also stop a run, in words.
-            fine = ended == "released" or (how == "controller" and ended in ("stopped", "rolled-back") and stood["reason"])
+            # Killed by hand it resumes to its end; a controller that dies may also stop a run, in words.
+            fine = ended == wanted or (how == "controller" and ended in ("stopped", "rolled-back") and stood["reason"])
             if not fine or sorted(weights.values()) not in ([0, 100], [100]):
-                bad.append(f"run {number}: {how} in {stage}: {ended}, weights {weights}: {stood.get('reason')} {errors[-300:]}")
-            print(f"{number:3} {how:10} in {stage:8} after {after:5.2f} s{'' if hit else ' (over)'}: "
+                bad.append(f"run {number} of {ref}: {how} in {stage}: {ended}, weights {weights}: {stood.get('reason')} {errors[-300:]}")
+            print(f"{number:3} {ref:4} {how:10} in {stage:8} after {after:5.2f} s{'' if hit else ' (over)'}: "
                   f"{'resumed, ' if resumed else ''}{ended}", flush=True)
         sums = bench.sums(client)
         left = [n for n in json.loads(bench.must("ls", "-o", "json")) if "verify" in n.get("lab", n.get("name", ""))]

@@ -51,6 +51,7 @@ struct PipelineTests {
     #expect(try bench.answers() == ["v1"])
 
     let tags = try bench.tags()
+    #expect(tags.contains(try #require(first.run.commit)))
     let third = try bench.run("v3", as: Run.self)
     #expect(third.exit == 1 && third.run.state == "stopped" && third.run.stage == "test")
     #expect(third.run.reason?.contains("order.ten pieces are a tenth cheaper") == true)
@@ -121,6 +122,7 @@ private final class PipelineBench {
     try receiver.run()
     var port = ""
     while port.isEmpty {
+      try #require(receiver.isRunning, "the receiver of notices has ended")
       port = (try? String(contentsOfFile: directory + "/port", encoding: .utf8)) ?? ""
       sched_yield()
     }
@@ -165,10 +167,12 @@ private final class PipelineBench {
   }
 
   func tags() throws -> String {
-    try netloom([
+    let finished = try netloom([
       "exec", "--lab", "nlp-production", "registry", "--", "skopeo", "list-tags", "--tls-verify=false",
       "docker://registry:5000/web",
-    ]).output
+    ])
+    try #require(finished.exit == 0, "\(finished.errors)")
+    return finished.output
   }
 
   /// By hand: skopeo pulls it, its digest is the one that was released, and the program of it answers under crun.
