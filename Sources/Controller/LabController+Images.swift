@@ -148,8 +148,10 @@ extension LabController {
   func containerStatus(of name: String) -> ContainerStatus? {
     guard let container = lab.node(name)?.container else { return nil }
     let state = machine.containers[name]
+    // While the new image is fetched the machine knows of no change yet.
     return ContainerStatus(
       image: state?.image.nonEmpty ?? container.image.description, digest: state?.digest.nonEmpty,
-      state: state?.state.nonEmpty ?? "stopped", reason: state?.reason.nonEmpty)
+      state: imageChanges.contains(name) ? "changing" : state?.state.nonEmpty ?? "stopped",
+      reason: state?.reason.nonEmpty)
   }
 }

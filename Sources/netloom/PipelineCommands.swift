@@ -52,7 +52,7 @@ struct PipelineCommand: AsyncParsableCommand {
     case .released: return
     case .interrupted:
       Output.error(run.reason ?? "interrupted")
-      throw Exit(code: 130)
+      throw Exit(code: run.exit ?? 130)
     default:
       Output.error("run \(run.number) \(run.state.rawValue)\(run.reason.map { ": \($0)" } ?? "")")
       throw Exit(code: run.exit ?? 1)

@@ -119,7 +119,10 @@ struct RunDocument: Encodable {
     commit = facts.commit?.id
     author = facts.commit.map { "\($0.author) <\($0.email)>" }
     image = facts.image.map { $0.pushed ?? $0.local } ?? facts.deployment?.image
-    let isKilled = (record.state == .running || record.state == .waiting) && !reference.folder.isRunning
+    let isKilled =
+      record.state == .queued
+      ? !reference.folder.isAwaited(record.number)
+      : (record.state == .running || record.state == .waiting) && !reference.folder.isRunning
     state = (isKilled ? .interrupted : record.state).rawValue
     let known = try store.stages(of: record.number)
     stage = record.state == .released ? nil : known.last { $0.stage != .notify }?.stage.rawValue

@@ -1,4 +1,5 @@
 import Delivery
+import Glibc
 import Synchronization
 
 /// A run while it goes on: a line per stage, what stages say with it.
@@ -71,6 +72,9 @@ struct RunText {
         stage.reason.map { String($0.prefix(90)) })
     }
     lines += [""] + table.lines(palette: palette)
+    if run.stages.contains(where: { access($0.log, F_OK) != 0 }) {
+      lines.append("its logs are gone: those of the last \(Pipelines.runsWithLogs) runs are kept")
+    }
     lines += judgements(run) + notices(run)
     return lines
   }

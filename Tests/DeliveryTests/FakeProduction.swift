@@ -19,6 +19,10 @@ final class FakeProduction: ProductionLab {
     var failingSplits = 0
     /// Waits there until it is told to stop.
     var blockingObservation = false
+    /// Pods whose image somebody changes to this one: it is done when it is waited for.
+    var changing: [String: String] = [:]
+    /// Before an image is set.
+    var beforeImage: (@Sendable (String) async -> Void)?
   }
 
   private let state = Mutex(State())
@@ -40,6 +44,15 @@ final class FakeProduction: ProductionLab {
 
   func images() async throws -> [String: String] { images }
 
+  func settledImages(_ pods: [String], within seconds: Double) async throws -> [String: String] {
+    state.withLock { state in
+      for pod in pods {
+        if let image = state.changing.removeValue(forKey: pod) { state.images[pod] = image }
+      }
+      return state.images
+    }
+  }
+
   func shares(of service: String) async throws -> [String: Double] { weights.mapValues(Double.init) }
 
   func split(_ service: String, _ weights: [String: Int]) async throws {
@@ -55,7 +68,9 @@ final class FakeProduction: ProductionLab {
   }
 
   func setImage(_ image: String, of pod: String, within seconds: Double) async throws {
+    await state.withLock { $0.beforeImage }?(pod)
     try state.withLock { state in
+      if state.changing[pod] != nil { throw PodIsChanging(message: "another change of \(pod) is under way") }
       if state.refusedImages.contains(image) { throw StageFailure(.stopped, "\(pod): it ended at once (exit 1)") }
       state.images[pod] = image
       state.deeds.append("\(pod) runs \(image)")

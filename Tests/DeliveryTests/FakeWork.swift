@@ -14,6 +14,16 @@ final class FakeWork: StageWork {
     var failures: [Stage: StageFailure] = [:]
     /// Waits there until the run is told to stop.
     var blocking: Stage?
+    /// Done in a stage of a run.
+    var perRun: (@Sendable (Stage, RunContext) throws -> Void)?
+    /// What it ends with then, instead of having been told to stop.
+    var toldToStop: StageFailure?
+    /// Production cannot be put back.
+    var failingReturn = false
+    var tidied: [Int] = []
+    var forgotten: [String] = []
+    /// What the store knew when somebody was told.
+    var kept: [OutcomeFacts?] = []
     /// What each stage finds out.
     var facts: [Stage: @Sendable (inout RunFacts) -> Void] = [:]
   }
@@ -23,6 +33,9 @@ final class FakeWork: StageWork {
   var performed: [Stage] { state.withLock { $0.performed } }
   var told: [RunOutcome] { state.withLock { $0.told } }
   var returned: Int { state.withLock { $0.returned } }
+  var tidied: [Int] { state.withLock { $0.tidied } }
+  var forgotten: [String] { state.withLock { $0.forgotten } }
+  var kept: [OutcomeFacts?] { state.withLock { $0.kept } }
 
   func arrange(_ change: (inout sending State) -> Void) { state.withLock { change(&$0) } }
 
@@ -31,9 +44,16 @@ final class FakeWork: StageWork {
       state.performed.append(stage)
       return (state.failures[stage], state.blocking == stage, state.facts[stage])
     }
+    try state.withLock { $0.perRun }?(stage, run)
     if let facts { try run.update(facts) }
     if let failure { throw failure }
-    if isBlocking { try await untilToldToStop() }
+    if isBlocking {
+      do {
+        try await untilToldToStop()
+      } catch {
+        throw state.withLock { $0.toldToStop } ?? error
+      }
+    }
     if stage == .approve, case .manual(let expires) = run.pipeline.approval {
       let decision = try await run.awaitDecision(expires: expires)
       try run.update { $0.approval = decision }
@@ -42,11 +62,22 @@ final class FakeWork: StageWork {
   }
 
   func returnProduction(_ run: RunContext) async throws {
+    if state.withLock({ $0.failingReturn }) { throw StageFailure(.environment, "no sidecar answers") }
     state.withLock { $0.returned += 1 }
     try run.update { $0.deployment?.phase = .returned }
   }
 
-  func notify(_ event: RunOutcome, _ run: RunContext) async { state.withLock { $0.told.append(event) } }
+  func tidy(_ run: Int, of pipeline: String) async { state.withLock { $0.tidied.append(run) } }
+
+  func forget(images: [String]) async { state.withLock { $0.forgotten += images } }
+
+  func notify(_ event: RunOutcome, _ run: RunContext) async {
+    let kept = try? run.store.run(run.number)?.facts.outcome
+    state.withLock {
+      $0.told.append(event)
+      $0.kept.append(kept)
+    }
+  }
 }
 
 /// A folder for runs, gone with this object.

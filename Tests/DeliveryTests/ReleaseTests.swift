@@ -1,5 +1,6 @@
 import Foundation
 import NorthboundAPI
+import Synchronization
 import Testing
 import Topology
 
@@ -108,7 +109,10 @@ private let judged = wholeFile.replacingOccurrences(
   }
 
   @Test func aRunThatWasKilledAtAStepGoesOnWithThatStep() async throws {
-    lab.arrange { $0.views = [0: ["blue": .of(100), "green": .of(100)]] }
+    lab.arrange {
+      $0.views = [0: ["blue": .of(100), "green": .of(100)]]
+      $0.images["web-2"] = DeploymentFacts.sample(.moving).image
+    }
     var facts = RunFacts()
     facts.deployment = .sample(.moving)
     let run = try deployable(scratch, judged, facts)
@@ -116,41 +120,34 @@ private let judged = wholeFile.replacingOccurrences(
     #expect(lab.deeds == ["split blue=50 green=50", "split blue=0 green=100"])
   }
 
-  // MARK: deploying
-
-  @Test func aPodThatCannotRunTheImageLeavesNothingHalfDeployed() async throws {
-    lab.arrange {
-      $0.versions["green"] = ["web-2", "web-3"]
-      $0.images["web-3"] = "web@older"
-      $0.unready = ["web-3"]
-    }
-    let run = try deployable(scratch)
-    let failure = await #expect(throws: StageFailure.self) { try await deploy(run) }
-    #expect(failure?.reason == "web-3 was not ready within 1 s" && failure?.ending == .stopped)
-    #expect(lab.images == ["web-1": "web@old", "web-2": "web@older", "web-3": "web@older"])
-    #expect(lab.weights == ["blue": 100, "green": 0] && run.facts.deployment?.isHalfWay == false)
-  }
-
-  @Test func anImageThatEndsAtOnceIsSaid() async throws {
-    lab.arrange { $0.refusedImages = ["web@new"] }
-    let failure = await #expect(throws: StageFailure.self) { try await deploy(try deployable(scratch)) }
-    #expect(failure?.reason == "web-2: it ended at once (exit 1)")
-  }
-
-  @Test func withoutAFreeVersionNothingIsTouched() async throws {
-    lab.arrange { $0.weights = ["blue": 50, "green": 50] }
-    let failure = await #expect(throws: StageFailure.self) { try await deploy(try deployable(scratch)) }
-    #expect(failure?.reason.contains("netloom mesh split web") == true)
-    lab.arrange { $0.versions = ["blue": ["web-1"]] }
-    let other = await #expect(throws: StageFailure.self) { try await deploy(try deployable(scratch)) }
-    #expect(other?.reason.contains("has one version (blue)") == true)
-    #expect(lab.deeds.isEmpty)
-  }
-
-  @Test func aPodThatHasTheImageAlreadyIsNotGivenItAgain() async throws {
-    lab.arrange { $0.images["web-2"] = "web@new" }
-    let run = try deployable(scratch)
+  /// A kill while images go back must not leave a slot that looks ready.
+  @Test func itIsReturningUntilTheImagesAreBackToo() async throws {
+    lab.arrange { $0.views = [0: ["blue": .of(100)], 10: ["blue": .of(90), "green": .of(10, failures: 5)]] }
+    let run = try deployable(scratch, judged)
     try await deploy(run)
-    #expect(lab.deeds.isEmpty && run.facts.deployment?.phase == .ready)
+    let phases = Mutex<[DeploymentFacts.Phase?]>([])
+    lab.arrange { $0.beforeImage = { _ in phases.withLock { $0.append(run.facts.deployment?.phase) } } }
+    let failure = await #expect(throws: StageFailure.self) { try await release(run) }
+    #expect(phases.withLock { $0 } == [.returning])
+    #expect(run.facts.deployment?.failure == failure?.reason)
+  }
+
+  @Test func aRollbackThatWasKilledKeepsItsReason() async throws {
+    var facts = RunFacts()
+    facts.deployment = .sample(.returning)
+    facts.deployment?.failure = "at 25%: p99 is slow"
+    let failure = await #expect(throws: StageFailure.self) { try await release(try deployable(scratch, judged, facts)) }
+    #expect(failure == StageFailure(.rolledBack, "at 25%: p99 is slow"))
+    #expect(lab.deeds == ["split blue=100 green=0", "web-2 runs registry:5000/web@sha256:older"])
+  }
+
+  @Test func noRequestGoesToAPodWithAnotherImage() async throws {
+    lab.arrange { $0.views = [0: ["blue": .of(100), "green": .of(100)]] }
+    var facts = RunFacts()
+    facts.deployment = .sample(.ready)
+    let run = try deployable(scratch, judged, facts)
+    let failure = await #expect(throws: StageFailure.self) { try await release(run) }
+    #expect(failure?.ending == .rolledBack && failure?.reason.contains("web-2 runs web@older and not") == true)
+    #expect(!lab.deeds.contains { $0.hasPrefix("split") } && run.facts.deployment?.phase == .returned)
   }
 }

@@ -3,11 +3,12 @@
 //     queued ─► running ─► … ─► released
 //                 │  ▲   └────► stopped | rolled-back        (a stage said why)
 //                 │  └── waiting                             (a manual gate)
-//                 ├────► interrupted ─► running              (killed, or Ctrl-C: `resume`)
+//                 ├────► interrupted ─► running              (killed, Ctrl-C, production not put back: `resume`)
 //                 └────► cancelled                           (`cancel`, `reject`)
 //
 // A stage is done or it is not: what is marked done is passed over by whoever resumes, and everything else is performed
-// again from what the facts say. The engine decides nothing about stages but their order; `StageWork` does the rest.
+// again from what the facts say. What the run has come to is kept before anybody is told, so a run that is killed while it
+// tells has one outcome. The engine decides nothing about stages but their order; `StageWork` does the rest.
 
 internal import Lab
 internal import Synchronization
@@ -28,13 +29,15 @@ public struct PipelineEngine: Sendable {
     try PipelineFolder.make(context.folder)
     try store.set(.running, of: number)
     report(.started(number, ref: record.ref))
-    let outcome = await outcome(of: pipeline, record.kind, context)
+    let outcome = try await known(context, pipeline, record.kind)
     if outcome.state == .interrupted {
-      try store.set(.interrupted, reason: outcome.reason, of: number)
+      try store.set(
+        .interrupted, reason: outcome.reason, exit: outcome.exit == 130 ? nil : outcome.exit, of: number)
     } else {
-      await tell(outcome, context)
+      if !isDone(.notify, context) { await tell(outcome, context) }
       try store.set(
         outcome.state, reason: outcome.reason, exit: outcome.exit, endedAt: millisecondsNow(), of: number)
+      try store.forgetCancellation(of: number)
     }
     guard let ended = try store.run(number) else {
       throw LabError(.environment, "run \(number) is gone from \(folder.database)")
@@ -44,24 +47,44 @@ public struct PipelineEngine: Sendable {
 
   // MARK: the stages
 
-  private struct Outcome {
-    var state: RunRecord.State
-    var stage: Stage?
-    var reason: String?
-    var exit: Int32
+  private typealias Outcome = OutcomeFacts
+
+  /// What it came to before its process was killed, or what it comes to now.
+  private func known(_ context: RunContext, _ pipeline: Pipeline, _ kind: RunRecord.Kind) async throws -> Outcome {
+    if let outcome = context.facts.outcome { return outcome }
+    let production = ServiceLock(folder)
+    let outcome = stranded(await outcome(of: pipeline, kind, context, production), context)
+    if outcome.state != .interrupted { try context.update { $0.outcome = outcome } }
+    return outcome
   }
 
-  private func outcome(of pipeline: Pipeline, _ kind: RunRecord.Kind, _ context: RunContext) async -> Outcome {
+  /// A run that could not put production back is not over: it can be resumed and aborted.
+  private func stranded(_ outcome: Outcome, _ context: RunContext) -> Outcome {
+    guard outcome.state.isOver, outcome.state != .released, context.facts.deployment?.isHalfWay == true else {
+      return outcome
+    }
+    try? store.forgetCancellation(of: context.number)
+    let name = "\(context.pipeline.name)/\(context.number)"
+    return Outcome(
+      state: .interrupted, stage: outcome.stage,
+      reason:
+        "\(outcome.reason ?? outcome.state.rawValue); production is between two versions: netloom pipeline resume "
+        + "\(name), or netloom pipeline abort \(name)", exit: 3)
+  }
+
+  private func outcome(
+    of pipeline: Pipeline, _ kind: RunRecord.Kind, _ context: RunContext, _ production: ServiceLock
+  ) async -> Outcome {
     let watch = CancellationWatch(store: store, run: context.number)
     if let reason = watch.look() {
       let stage = Self.stages(of: pipeline, kind).first { !isDone($0, context) } ?? .notify
-      return await cancelled(stage, context, reason, nil)
+      return await cancelled(stage, context, reason, nil, production)
     }
     let task = Task { () -> Outcome in
       for stage in Self.stages(of: pipeline, kind) {
-        if let outcome = await perform(stage, context, watch) { return outcome }
+        if let outcome = await perform(stage, context, watch, production) { return outcome }
       }
-      return Outcome(state: .released, exit: 0)
+      return Outcome(state: .released, stage: nil, reason: nil, exit: 0)
     }
     let watching = Task { await watch.wait(then: task.cancel) }
     defer { watching.cancel() }
@@ -92,7 +115,9 @@ public struct PipelineEngine: Sendable {
   }
 
   /// nil: the stage is done, go on.
-  private func perform(_ stage: Stage, _ context: RunContext, _ watch: CancellationWatch) async -> Outcome? {
+  private func perform(
+    _ stage: Stage, _ context: RunContext, _ watch: CancellationWatch, _ production: ServiceLock
+  ) async -> Outcome? {
     let start = ContinuousClock.now
     var begun = false
     do {
@@ -100,11 +125,12 @@ public struct PipelineEngine: Sendable {
       try Task.checkCancellation()
       try begin(stage, context)
       begun = true
+      if stage.touchesProduction { try await production.take(for: context) }
       try await work.perform(stage, context)
       try end(stage, context, .done, start, nil)
       return nil
     } catch {
-      return await ended(stage, context, watch, error, begun ? start : nil)
+      return await ended(stage, context, watch, error, begun ? start : nil, production)
     }
   }
 
@@ -136,18 +162,19 @@ public struct PipelineEngine: Sendable {
   /// What the run has come to when a stage threw.
   private func ended(
     _ stage: Stage, _ context: RunContext, _ watch: CancellationWatch, _ error: any Error,
-    _ start: ContinuousClock.Instant?
+    _ start: ContinuousClock.Instant?, _ production: ServiceLock
   ) async -> Outcome {
-    if error is CancellationError || Task.isCancelled {
+    let failure = Self.failure(error)
+    // A rollback that is done is what happened, whoever asked for something else meanwhile.
+    if failure.ending != .rolledBack, error is CancellationError || Task.isCancelled {
       if let reason = watch.reason {
-        return await cancelled(stage, context, reason, start)
+        return await cancelled(stage, context, reason, start, production)
       }
       let reason =
         "interrupted in \(stage.rawValue); go on with: netloom pipeline resume \(context.pipeline.name)/\(context.number)"
       if let start { try? end(stage, context, .interrupted, start, "interrupted") }
       return Outcome(state: .interrupted, stage: stage, reason: reason, exit: 130)
     }
-    let failure = Self.failure(error)
     if let start { try? end(stage, context, .failed, start, failure.reason) }
     let reason = "\(stage.rawValue): \(failure.reason)"
     switch failure.ending {
@@ -159,17 +186,22 @@ public struct PipelineEngine: Sendable {
   }
 
   private func cancelled(
-    _ stage: Stage, _ context: RunContext, _ reason: String, _ start: ContinuousClock.Instant?
+    _ stage: Stage, _ context: RunContext, _ reason: String, _ start: ContinuousClock.Instant?,
+    _ production: ServiceLock
   ) async -> Outcome {
     var text = "\(stage.rawValue): \(reason)"
     let isHalfWay = context.facts.deployment?.isHalfWay ?? false
     if isHalfWay {
       do {
-        try await Task { try await work.returnProduction(context) }.value
+        try await Task {
+          try await production.take(for: context)
+          try await work.returnProduction(context)
+        }.value
       } catch {
         text += "; production could not be returned: \(Self.failure(error).reason)"
       }
     }
+    await work.tidy(context.number, of: context.pipeline.name)
     if let start { try? end(stage, context, .failed, start, reason) }
     return Outcome(state: .cancelled, stage: stage, reason: text, exit: 1)
   }
@@ -193,11 +225,6 @@ public struct PipelineEngine: Sendable {
     }.value
     if begun { try? end(.notify, context, .done, start, nil) }
   }
-}
-
-extension DeploymentFacts {
-  /// Production would have to be put back.
-  var isHalfWay: Bool { phase != .returned && phase != .released }
 }
 
 /// Looks whether somebody has asked for the run to stop.

@@ -7,6 +7,12 @@ public protocol StageWork: Sendable {
   /// Production between two versions → the version that served before.
   func returnProduction(_ run: RunContext) async throws
 
+  /// Ends what a killed run has left on this machine beside its folder.
+  func tidy(_ run: Int, of pipeline: String) async
+
+  /// Takes names of images (NAME:TAG) away; what runs stays.
+  func forget(images: [String]) async
+
   /// Tells whoever the file names; what does not arrive is recorded, never thrown.
   func notify(_ event: RunOutcome, _ run: RunContext) async
 }

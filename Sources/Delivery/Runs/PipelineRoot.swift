@@ -11,6 +11,8 @@ public import Lab
 ///     ROOT/NAME/runs/N/source/      the checked-out commit
 ///     ROOT/NAME/runs/N/STAGE.log
 ///     ROOT/NAME/runs/N/process      the command under way: pid and start time, for whoever resumes
+///     ROOT/NAME/runs/N/queued       held by the process that waits for the run's turn
+///     ROOT/LAB.SERVICE.lock         held by the run that changes the service
 public struct PipelineRoot: Sendable {
   public let path: String
 
@@ -35,6 +37,8 @@ public struct PipelineRoot: Sendable {
 
   public func folder(of pipeline: String) -> PipelineFolder { PipelineFolder(path: path + "/" + pipeline) }
 
+  func serviceLock(_ lab: String, _ service: String) -> String { "\(path)/\(lab).\(service).lock" }
+
   /// Names of the pipelines that have run, sorted.
   public func names() -> [String] {
     Folder.entries(of: path).filter { access(folder(of: $0).database, F_OK) == 0 }.sorted()
@@ -51,10 +55,15 @@ public struct PipelineFolder: Sendable {
   public var database: String { path + "/state.db" }
   public var lock: String { path + "/lock" }
   public func run(_ number: Int) -> String { "\(path)/runs/\(number)" }
+  func waiter(_ number: Int) -> String { run(number) + "/queued" }
+  var root: PipelineRoot { PipelineRoot(path: String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)])) }
   public func log(_ stage: Stage, of number: Int) -> String { "\(run(number))/\(stage.rawValue).log" }
 
   /// Whether a process carries out a run of it at this time.
   public var isRunning: Bool { RunLock.isHeld(self) }
+
+  /// Whether a process waits for the turn of a queued run.
+  public func isAwaited(_ number: Int) -> Bool { RunLock.isHeld(path: waiter(number)) }
 
   /// Makes it (0700): logs may hold what commands print.
   func create() throws(LabError) { try Self.make(path) }

@@ -40,20 +40,34 @@ public final class PipelineStore: Sendable {
 
   // MARK: runs
 
-  func begin(_ run: RunRecord) throws -> Int {
-    try database.withLock { database in
-      let row = try database.rows(
-        """
-        INSERT INTO runs (kind, text, file, directory, ref, started_by, state, started_at, facts)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING number
-        """,
-        [
-          .text(run.kind.rawValue), .text(run.text), .text(run.file), .text(run.directory), .text(run.ref),
-          .text(run.startedBy), .text(run.state.rawValue), .integer(run.startedAt), .text(try Self.json(run.facts)),
-        ]
-      ).first
-      return Int(row?.first?.integer ?? 0)
+  func begin(_ run: RunRecord) throws -> Int { try database.withLock { try Self.insert(run, into: $0) } }
+
+  /// - Parameter then: done before any other process sees the run.
+  func begin(_ run: RunRecord, then: (Int) throws -> Void) throws -> Int {
+    try database.withLock { try $0.execute("BEGIN IMMEDIATE") }
+    do {
+      let number = try begin(run)
+      try then(number)
+      try database.withLock { try $0.execute("COMMIT") }
+      return number
+    } catch {
+      try? database.withLock { try $0.execute("ROLLBACK") }
+      throw error
     }
+  }
+
+  private static func insert(_ run: RunRecord, into database: SQLiteDatabase) throws -> Int {
+    let row = try database.rows(
+      """
+      INSERT INTO runs (kind, text, file, directory, ref, started_by, state, started_at, facts)
+      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING number
+      """,
+      [
+        .text(run.kind.rawValue), .text(run.text), .text(run.file), .text(run.directory), .text(run.ref),
+        .text(run.startedBy), .text(run.state.rawValue), .integer(run.startedAt), .text(try Self.json(run.facts)),
+      ]
+    ).first
+    return Int(row?.first?.integer ?? 0)
   }
 
   public func run(_ number: Int) throws -> RunRecord? {
@@ -87,6 +101,10 @@ public final class PipelineStore: Sendable {
       "UPDATE runs SET facts = ? WHERE number = ?", [.text(try Self.json(facts)), .integer(Int64(run))])
   }
 
+  func set(text: String, file: String, of run: Int) throws {
+    try change("UPDATE runs SET text = ?, file = ? WHERE number = ?", [.text(text), .text(file), .integer(Int64(run))])
+  }
+
   // MARK: what others say to a run
 
   public func decide(_ decision: ApprovalFacts, of run: Int) throws {
@@ -106,6 +124,10 @@ public final class PipelineStore: Sendable {
   /// Asks the process that runs it to stop.
   public func cancel(_ run: Int, because reason: String) throws {
     try change("UPDATE runs SET cancel = ? WHERE number = ?", [.text(reason), .integer(Int64(run))])
+  }
+
+  func forgetCancellation(of run: Int) throws {
+    try change("UPDATE runs SET cancel = NULL WHERE number = ?", [.integer(Int64(run))])
   }
 
   func cancellation(of run: Int) throws -> String? { try cell("SELECT cancel FROM runs WHERE number = ?", run) }

@@ -46,16 +46,28 @@ public struct Pipelines: Sendable {
   public func run(_ request: Request) async throws -> RunRecord {
     let folder = root.folder(of: request.pipeline.name)
     let store = try PipelineStore(folder)
+    let record = RunRecord(
+      number: 0, kind: .delivery, text: request.text, file: request.pipeline.file, directory: request.directory,
+      ref: request.ref ?? request.pipeline.source.ref, startedBy: request.by, state: .running, reason: nil, exit: nil,
+      startedAt: millisecondsNow(), endedAt: nil, facts: RunFacts())
+    if request.pipeline.concurrency == .queue, request.from == nil {
+      return try await queued(record, request.pipeline, folder, store)
+    }
     let lock = try await lock(folder, store, request.pipeline)
     defer { _ = lock }
-    try settle(store)
+    try await prepare(folder, store, request.pipeline.name)
     if let from = request.from { return try await again(request, from, folder, store) }
     try checkProduction(store, request.pipeline.name)
-    return try await begin(
-      RunRecord(
-        number: 0, kind: .delivery, text: request.text, file: request.pipeline.file, directory: request.directory,
-        ref: request.ref ?? request.pipeline.source.ref, startedBy: request.by, state: .running, reason: nil, exit: nil,
-        startedAt: millisecondsNow(), endedAt: nil, facts: RunFacts()), request.pipeline, folder, store)
+    return try await begin(record, request.pipeline, folder, store)
+  }
+
+  /// So many of the newest runs keep their logs.
+  public static let runsWithLogs = Pruning.runsWithLogs
+
+  /// What others have left is put in order first.
+  func prepare(_ folder: PipelineFolder, _ store: PipelineStore, _ name: String) async throws {
+    try await settle(folder, store, name)
+    try await Pruning(folder: folder, store: store, work: work, pipeline: name).perform()
   }
 
   private func begin(
@@ -66,7 +78,7 @@ public struct Pipelines: Sendable {
     return try await engine(folder, store).run(record, pipeline)
   }
 
-  private func engine(_ folder: PipelineFolder, _ store: PipelineStore) -> PipelineEngine {
+  func engine(_ folder: PipelineFolder, _ store: PipelineStore) -> PipelineEngine {
     PipelineEngine(folder: folder, store: store, work: work, report: report)
   }
 
@@ -74,7 +86,7 @@ public struct Pipelines: Sendable {
   private func again(
     _ request: Request, _ from: Stage, _ folder: PipelineFolder, _ store: PipelineStore
   ) async throws -> RunRecord {
-    guard let last = try store.runs().first(where: { $0.kind == .delivery }) else {
+    guard let last = try store.runs().first(where: { $0.kind == .delivery && $0.state != .queued }) else {
       throw LabError(.didNotHold, "pipeline \(request.pipeline.name) has not run yet; leave --from out")
     }
     if let ref = request.ref, ref != last.ref {
@@ -91,11 +103,15 @@ public struct Pipelines: Sendable {
         .didNotHold, "run \(last.number) has not done \(missing.rawValue); go on from there: --from \(missing.rawValue)"
       )
     }
+    try checkProduction(store, request.pipeline.name, but: last.number)
     var facts = last.facts
     try Self.prepare(&facts, from: from, last.number)
     try store.forget(from: from, of: last.number)
-    if from == .approve { try store.forgetDecision(of: last.number) }
+    // Somebody approved what was there then.
+    if from.reaches(.approve) { try store.forgetDecision(of: last.number) }
+    try store.forgetCancellation(of: last.number)
     try store.set(facts, of: last.number)
+    try store.set(text: request.text, file: request.pipeline.file, of: last.number)
     guard let record = try store.run(last.number) else { return last }
     return try await engine(folder, store).run(record, request.pipeline)
   }
@@ -113,12 +129,13 @@ public struct Pipelines: Sendable {
     }
     if !isHalfWay { facts.deployment = nil }
     facts.judgements = []
+    facts.outcome = nil
+    if stage.reaches(.approve) { (facts.approval, facts.approvalAsked) = (nil, nil) }
     switch stage {
     case .source: facts = RunFacts()
-    case .build, .test, .merge: (facts.tests, facts.image, facts.approval) = (nil, nil, nil)
-    case .package: (facts.image, facts.approval) = (nil, nil)
-    case .tag, .push, .verify, .approve: facts.approval = nil
-    case .deploy, .release, .notify: break
+    case .build, .test, .merge: (facts.tests, facts.image) = (nil, nil)
+    case .package: facts.image = nil
+    case .tag, .push, .verify, .approve, .deploy, .release, .notify: break
     }
   }
 
@@ -129,9 +146,10 @@ public struct Pipelines: Sendable {
     let store = try PipelineStore(run.folder)
     guard let lock = try RunLock.take(run.folder) else { throw try busy(run.folder, store) }
     defer { _ = lock }
-    try settle(store)
+    try await settle(run.folder, store, run.pipeline)
     guard let record = try store.run(run.number) else { throw run.missing }
     guard record.state == .interrupted else {
+      if record.state == .queued { throw LabError(.didNotHold, "run \(run.number) waits for its turn by itself") }
       throw LabError(
         .didNotHold, "run \(run.number) is over: \(record.state.rawValue)\(record.reason.map { ", \($0)" } ?? "")")
     }
@@ -156,12 +174,15 @@ public struct Pipelines: Sendable {
     let store = try PipelineStore(run.folder)
     guard var record = try store.run(run.number) else { throw run.missing }
     if record.state.isOver { throw LabError(.didNotHold, "run \(run.number) is over: \(record.state.rawValue)") }
-    try store.cancel(run.number, because: "cancelled by \(by)\(reason.isEmpty ? "" : ": \(reason)")")
+    let why = "cancelled by \(by)\(reason.isEmpty ? "" : ": \(reason)")"
+    try store.cancel(run.number, because: why)
     while !record.state.isOver {
       if let lock = try RunLock.take(run.folder) {
         defer { _ = lock }
         record = try store.run(run.number) ?? record
         if record.state.isOver { break }
+        // Its process may have tried, and failed, to put production back.
+        try store.cancel(run.number, because: why)
         return try await engine(run.folder, store).run(record, try pipeline(of: record))
       }
       try await Task.sleep(for: .milliseconds(100))
@@ -176,7 +197,7 @@ public struct Pipelines: Sendable {
     let store = try PipelineStore(folder)
     guard let lock = try RunLock.take(folder) else { throw try busy(folder, store) }
     defer { _ = lock }
-    try settle(store)
+    try await settle(folder, store, pipeline)
     try checkProduction(store, pipeline)
     guard let last = try store.runs().first(where: { $0.state == .released && $0.facts.deployment != nil }),
       let released = last.facts.deployment
@@ -197,94 +218,11 @@ public struct Pipelines: Sendable {
       try self.pipeline(of: last), folder, store)
   }
 
-  // MARK: who may run
-
-  private func lock(_ folder: PipelineFolder, _ store: PipelineStore, _ pipeline: Pipeline) async throws -> RunLock {
-    var said = false
-    while true {
-      if let lock = try RunLock.take(folder) { return lock }
-      guard pipeline.concurrency == .queue else { throw try busy(folder, store) }
-      if !said { report(.said(.source, "\(try busy(folder, store).message.prefix { $0 != ";" }); this one is queued")) }
-      said = true
-      try await Task.sleep(for: .milliseconds(200))
-    }
-  }
-
-  private func busy(_ folder: PipelineFolder, _ store: PipelineStore) throws -> LabError {
-    let run = try store.runs().first { $0.state == .running || $0.state == .waiting }
-    let what = run.map { "run \($0.number) of \($0.ref) is under way" } ?? "another run is under way"
-    return LabError(
-      .didNotHold, "\(what); wait for it, cancel it, or write `concurrency: queue` into the file")
-  }
-
-  /// Runs that are marked as under way while this process has the lock were killed.
-  private func settle(_ store: PipelineStore) throws {
-    for run in try store.runs() where run.state == .running || run.state == .waiting {
-      let stage = try store.stages(of: run.number).last { $0.state == .running }?.stage
-      try store.set(
-        .interrupted, reason: "its process ended\(stage.map { " in \($0.rawValue)" } ?? "")", of: run.number)
-    }
-  }
-
-  /// Production between two versions belongs to one run until that is resumed or cancelled.
-  private func checkProduction(_ store: PipelineStore, _ pipeline: String) throws {
-    let open = try store.runs().first { $0.state == .interrupted && ($0.facts.deployment?.isHalfWay ?? false) }
-    guard let open else { return }
-    throw LabError(
-      .didNotHold,
-      "run \(open.number) stopped while production was between two versions; go on with it: netloom pipeline resume "
-        + "\(pipeline)/\(open.number), or put production back: netloom pipeline cancel \(pipeline)/\(open.number)")
-  }
-
   private func pipeline(of record: RunRecord) throws -> Pipeline {
     let parsed = PipelineFile.parse(text: record.text, file: record.file)
     guard let pipeline = parsed.value else {
       throw LabError(.usage, parsed.errors.first?.description ?? "\(record.file) cannot be read any more")
     }
     return pipeline
-  }
-}
-
-/// A run of a pipeline: `NAME/NUMBER` as people write it.
-public struct RunReference: Sendable {
-  public let pipeline: String
-  public let number: Int
-  public let folder: PipelineFolder
-
-  var missing: LabError { LabError(.didNotHold, "pipeline \(pipeline) has no run \(number)") }
-}
-
-extension PipelineRoot {
-  /// `NAME/NUMBER`, `NAME` (its last run), a number where one pipeline has run, or nil: the last run of the only pipeline.
-  public func find(_ text: String?, where matches: (RunRecord) -> Bool = { _ in true }) throws -> RunReference {
-    let parts = text?.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false).map(String.init) ?? []
-    let all = names()
-    if all.isEmpty { throw LabError(.didNotHold, "no pipeline has run; start one with: netloom pipeline run FILE") }
-    let number = parts.last.flatMap { Int($0) }
-    let name = parts.count == 2 ? parts[0] : number == nil ? parts.first : nil
-    if parts.count == 2, number == nil {
-      throw LabError(.usage, "\(text ?? "") is no run; expected NAME/NUMBER")
-    }
-    if let name, !all.contains(name) {
-      throw LabError(.didNotHold, "no pipeline \(name) has run; there are: \(all.joined(separator: ", "))")
-    }
-    let candidates = name.map { [$0] } ?? all
-    if candidates.count > 1 {
-      throw LabError(
-        .usage, "\(candidates.count) pipelines have run (\(candidates.joined(separator: ", "))); say NAME/NUMBER")
-    }
-    let pipeline = candidates[0]
-    let folder = folder(of: pipeline)
-    let store = try PipelineStore(folder)
-    if let number {
-      let reference = RunReference(pipeline: pipeline, number: number, folder: folder)
-      if try store.run(number) == nil { throw reference.missing }
-      return reference
-    }
-    let runs = try store.runs()
-    guard let run = runs.first(where: matches) ?? runs.first else {
-      throw LabError(.didNotHold, "pipeline \(pipeline) has no runs")
-    }
-    return RunReference(pipeline: pipeline, number: run.number, folder: folder)
   }
 }

@@ -11,8 +11,17 @@ public struct RunFacts: Codable, Sendable, Equatable {
   public var approval: ApprovalFacts?
   public var deployment: DeploymentFacts?
   public var judgements: [StepJudgement] = []
+  /// What the run has come to, from before anybody is told.
+  public var outcome: OutcomeFacts?
 
   public init() {}
+}
+
+public struct OutcomeFacts: Codable, Sendable, Equatable {
+  public var state: RunRecord.State
+  public var stage: Stage?
+  public var reason: String?
+  public var exit: Int32
 }
 
 public struct CommitFacts: Codable, Sendable, Equatable {
@@ -98,6 +107,16 @@ public struct DeploymentFacts: Codable, Sendable, Equatable {
   public var step: Int
   /// Per cent of the requests that go to `slot`, as far as the sidecars have acknowledged it.
   public var weight: Int
+  /// Why it goes back.
+  public var failure: String?
+
+  /// Production would have to be put back. A rollback that is planned only has touched nothing.
+  public var isHalfWay: Bool {
+    phase != .returned && phase != .released && !(phase == .deploying && pods.isEmpty)
+  }
+
+  /// The images that somebody may want to run again.
+  var images: [String] { [image] + [servingImage].compactMap(\.self) + pods.compactMap(\.previous) }
 }
 
 public struct PodDeployment: Codable, Sendable, Equatable {

@@ -4,18 +4,23 @@ internal import Glibc
 internal import Lab
 
 /// The right to run a pipeline: an flock(2) on its `lock`. The kernel gives it back when its holder dies, so a run that
-/// is marked as under way while the lock is free was killed.
+/// is marked as under way while the lock is free was killed. A queued run has such a lock of its own, to show that
+/// somebody waits for its turn.
 struct RunLock: ~Copyable {
   private let file: FileDescriptor
 
   /// nil: another process has it.
   static func take(_ folder: PipelineFolder) throws(LabError) -> RunLock? {
     try folder.create()
+    return try take(path: folder.lock)
+  }
+
+  static func take(path: String) throws(LabError) -> RunLock? {
     do {
-      let file = try FileDescriptor.open(folder.lock, O_RDWR | O_CREAT | O_NOFOLLOW, mode: 0o600)
+      let file = try FileDescriptor.open(path, O_RDWR | O_CREAT | O_NOFOLLOW, mode: 0o600)
       let raw = file.rawValue
       do {
-        try systemCall("flock", folder.lock) { flock(raw, LOCK_EX | LOCK_NB) }
+        try systemCall("flock", path) { flock(raw, LOCK_EX | LOCK_NB) }
       } catch  where error.code == EWOULDBLOCK {
         return nil
       }
@@ -25,8 +30,13 @@ struct RunLock: ~Copyable {
     }
   }
 
-  static func isHeld(_ folder: PipelineFolder) -> Bool {
-    guard let file = try? FileDescriptor.open(folder.lock, O_RDONLY | O_NOFOLLOW) else { return false }
+  static func isHeld(_ folder: PipelineFolder) -> Bool { isHeld(path: folder.lock) }
+
+  static func isHeld(path: String) -> Bool {
+    guard let file = try? FileDescriptor.open(path, O_RDONLY | O_NOFOLLOW) else { return false }
     return flock(file.rawValue, LOCK_SH | LOCK_NB) != 0
   }
+
+  /// The descriptor, whose closing gives the lock back.
+  consuming func release() -> Int32 { file.release() }
 }

@@ -20,7 +20,14 @@ struct DeployStage {
     } catch {
       // Also when the run was told to stop: a half-deployed slot is nobody's version.
       let reason = PipelineEngine.failure(error)
-      try await Task { try await giveBack() }.value
+      await Task {
+        do {
+          try await giveBack()
+        } catch {
+          run.say("not put back: \(PipelineEngine.failure(error).reason)")
+          try? run.update { $0.deployment?.phase = .returned }
+        }
+      }.value
       if error is CancellationError { throw error }
       throw reason
     }
@@ -58,7 +65,7 @@ struct DeployStage {
     }
     let shares = try await lab.shares(of: service.name)
     if let planned = run.facts.deployment, planned.pods.isEmpty {
-      return (planned.serving, planned.slot)  // of a rollback
+      return try slots(service, planned, shares)
     }
     let idle = versions.filter { (shares[$0] ?? 0) == 0 }
     guard let serving = versions.max(by: { (shares[$0] ?? 0) < (shares[$1] ?? 0) }), (shares[serving] ?? 0) > 0 else {
@@ -74,17 +81,33 @@ struct DeployStage {
     return (serving, slot)
   }
 
+  /// Of a rollback. Somebody may have divided requests by hand since the release: the image goes where nobody is served.
+  private func slots(
+    _ service: MeshServiceStatus, _ planned: DeploymentFacts, _ shares: [String: Double]
+  ) throws -> (serving: String, idle: String) {
+    for (serving, idle) in [(planned.serving, planned.slot), (planned.slot, planned.serving)]
+    where (shares[serving] ?? 0) > 0 && (shares[idle] ?? 0) == 0 {
+      return (serving, idle)
+    }
+    throw StageFailure(
+      .stopped,
+      "neither \(planned.slot) nor \(planned.serving) of \(service.name) is free while the other gets requests; give "
+        + "one all of them: netloom mesh split \(service.name) \(planned.serving)=100")
+  }
+
   /// All pods at once: none of them serves.
   private func fill(_ deployment: DeploymentFacts, _ service: MeshServiceStatus) async throws {
-    let images = try await lab.images()
+    let images = try await settledImages(deployment)
     let readiness = Readiness(path: deploy.ready.path, seconds: deploy.ready.seconds)
     try await withThrowingTaskGroup(of: String.self) { group in
       for pod in deployment.pods {
-        group.addTask { [lab] in
+        group.addTask { [self] in
           // A pod that was given it before the run was broken off has it.
+          // A change that is asked for comes to an end, with somebody to see it: also when the run is told to stop.
           if images[pod.pod] != deployment.image {
-            try await lab.setImage(deployment.image, of: pod.pod, within: readiness.seconds)
+            try await Task { try await give(deployment.image, to: pod.pod) }.value
           }
+          try Task.checkCancellation()
           try await lab.awaitReady(pod.pod, of: service, readiness)
           return pod.pod
         }
@@ -100,15 +123,38 @@ struct DeployStage {
     }
   }
 
+  /// Beside the time for the new image: its end, and the old one's way back.
+  private var patience: Double { deploy.ready.seconds + 60 }
+
+  private func settledImages(_ deployment: DeploymentFacts) async throws -> [String: String] {
+    try await lab.settledImages(deployment.pods.map(\.pod), within: patience)
+  }
+
+  /// A change that was under way when a run was killed comes to its end first; it may have been this one.
+  private func give(_ image: String, to pod: String) async throws {
+    let end = ContinuousClock.now + .seconds(patience)
+    while true {
+      do {
+        return try await lab.setImage(image, of: pod, within: deploy.ready.seconds)
+      } catch let change as PodIsChanging {
+        guard ContinuousClock.now < end else { throw StageFailure(.stopped, change.message) }
+        run.note("waits: \(change.message)")
+        let images = try await lab.settledImages([pod], within: patience)
+        if images[pod] == image { return }
+        try await Task.sleep(for: .milliseconds(250))
+      }
+    }
+  }
+
   /// What the pods ran before.
   func giveBack() async throws {
     guard let deployment = run.facts.deployment else { return }
-    let images = try await lab.images()
+    let images = try await settledImages(deployment)
     var failed: [String] = []
     for pod in deployment.pods {
       guard let previous = pod.previous, images[pod.pod] != previous else { continue }
       do {
-        try await lab.setImage(previous, of: pod.pod, within: deploy.ready.seconds)
+        try await give(previous, to: pod.pod)
         run.say("\(pod.pod) runs \(previous) again")
       } catch {
         failed.append("\(pod.pod): \(PipelineEngine.failure(error).reason)")

@@ -8,24 +8,36 @@ internal import Topology
 extension DeliveryStages {
   func package(_ run: RunContext) async throws {
     guard let package = run.pipeline.package, let commit = run.facts.commit else { return }
-    let digest = try await build(package, commit, tag: "run-\(run.pipeline.name)-\(run.number)", replacing: true, run)
+    let digest = try await build(
+      package, commit, tag: Self.workingTag(run.pipeline.name, run.number), replacing: true, run)
     try run.update { $0.image = ImageFacts(name: package.image, digest: digest, tag: nil, pushed: nil) }
     run.leave("\(package.image)@\(digest)")
     run.say("\(package.image)@\(digest)")
   }
 
-  /// The same again under its name: the builder makes the same digest of the same files, so a tag that stands for something
-  /// else is found, and so is a file that somebody has changed since.
+  /// What a run's image is called until it has its tag.
+  static func workingTag(_ pipeline: String, _ run: Int) -> String { "run-\(pipeline)-\(run)" }
+
+  /// The same again: the builder makes the same digest of the same files, so a file that somebody has changed since is found.
+  /// Only then it gets its name, which may stand for nothing else.
   func tag(_ run: RunContext) async throws {
     guard let package = run.pipeline.package, let commit = run.facts.commit, let image = run.facts.image else {
       throw StageFailure(.stopped, "there is no image to tag; run from package")
     }
     let tag = try await name(of: commit, run)
-    let digest = try await build(package, commit, tag: tag, replacing: false, run)
+    let working = Self.workingTag(run.pipeline.name, run.number)
+    let digest = try await build(package, commit, tag: working, replacing: true, run)
     guard digest == image.digest else {
       throw StageFailure(.stopped, "what was built has changed since it was packaged (\(digest)); run from build")
     }
+    do {
+      guard let digest = ImageDigest(digest) else { throw StageFailure(.environment, "\(digest) is no digest") }
+      try images.name(digest, "\(package.image):\(tag)", replacing: false)
+    } catch let error as ImageError {
+      throw Self.taken(error, "\(package.image):\(tag)")
+    }
     try run.update { $0.image?.tag = tag }
+    await forget(images: ["\(package.image):\(working)"])
     run.leave("\(package.image):\(tag)")
     run.say("\(package.image):\(tag)")
   }
@@ -68,10 +80,20 @@ extension DeliveryStages {
         ).description
       }
     } catch let error as ImageError {
-      if error.kind == .conflict {
-        throw StageFailure(.stopped, "\(package.image):\(tag) is taken, and tags are never moved: \(error.message)")
-      }
       throw StageFailure(error)
+    }
+  }
+
+  private static func taken(_ error: ImageError, _ name: String) -> StageFailure {
+    error.kind == .conflict
+      ? StageFailure(.stopped, "\(name) is taken, and tags are never moved: \(error.message)") : StageFailure(error)
+  }
+
+  public func forget(images names: [String]) async {
+    for name in names {
+      guard let reference = try? ImageReference(name) else { continue }
+      // Not there, or in use by a lab: then it stays.
+      try? images.remove(reference)
     }
   }
 
@@ -92,11 +114,7 @@ extension DeliveryStages {
     do {
       pushed = try await reachable(run) { try registry.push(image.name, tag: tag) }
     } catch let error as ImageError {
-      if error.kind == .conflict {
-        throw StageFailure(
-          .stopped, "\(address)/\(image.name):\(tag) is taken, and tags are never moved: \(error.message)")
-      }
-      throw StageFailure(error)
+      throw Self.taken(error, "\(address)/\(image.name):\(tag)")
     }
     guard pushed.description == image.digest else {
       throw StageFailure(.stopped, "the registry has \(pushed) under \(image.name):\(tag), not \(image.digest)")

@@ -29,11 +29,32 @@ struct LiveLab: ProductionLab {
     return service
   }
 
-  func images() async throws -> [String: String] {
-    let status = try await asked { try await api.status() }
-    return Dictionary(
-      status.nodes.compactMap { node in node.container.map { (node.name, Self.reference($0)) } },
-      uniquingKeysWith: { $1 })
+  func images() async throws -> [String: String] { try await containers().mapValues(Self.reference) }
+
+  /// A controller that was just restarted shows what the topology says until it has heard of the machine: it is asked again.
+  private func containers() async throws -> [String: ContainerStatus] {
+    let end = ContinuousClock.now + .seconds(5)
+    while true {
+      let status = try await asked { try await api.status() }
+      let containers = Dictionary(
+        status.nodes.compactMap { node in node.container.map { (node.name, $0) } }, uniquingKeysWith: { $1 })
+      let isKnown = containers.values.allSatisfy { $0.digest != nil || $0.state != "stopped" }
+      if isKnown || ContinuousClock.now >= end { return containers }
+      try await Task.sleep(for: .milliseconds(100))
+    }
+  }
+
+  func settledImages(_ pods: [String], within seconds: Double) async throws -> [String: String] {
+    let end = ContinuousClock.now + .seconds(seconds)
+    while true {
+      let containers = try await containers()
+      let changing = pods.filter { containers[$0]?.state == "changing" }
+      if changing.isEmpty { return containers.mapValues(Self.reference) }
+      guard ContinuousClock.now < end else {
+        throw StageFailure(.stopped, "the image of \(changing.joined(separator: ", ")) is being changed all the time")
+      }
+      try await Task.sleep(for: .milliseconds(250))
+    }
   }
 
   /// With its digest, so that the same image is meant tomorrow.
@@ -84,9 +105,18 @@ struct LiveLab: ProductionLab {
 
   func setImage(_ image: String, of pod: String, within seconds: Double) async throws {
     let reply = try await asked(about: pod) {
-      try await api.setImage(ImageRequest(image: image, within: seconds), of: pod)
+      do {
+        return try await api.setImage(ImageRequest(image: image, within: seconds), of: pod)
+      } catch let error as APIError where Self.isClash(error) {
+        throw PodIsChanging(message: "\(pod): \(error.message)")
+      }
     }
     run.note("\(pod) runs \(reply.digest) after \(decimal(reply.readyMs, 0)) ms")
+  }
+
+  /// A controller that was restarted hears of the change from the machine, whose refusals have another code.
+  private static func isClash(_ error: APIError) -> Bool {
+    error.code == "conflict" || error.message.contains("another change of the image")
   }
 
   func awaitReady(_ pod: String, of service: MeshServiceStatus, _ readiness: Readiness) async throws {

@@ -17,7 +17,7 @@ struct ReleaseStage {
     }
     if deployment.phase == .returning {
       try await goBack()
-      throw StageFailure(.rolledBack, "the rollback that was interrupted is done")
+      throw StageFailure(.rolledBack, deployment.failure ?? "the rollback that was interrupted is done")
     }
     do {
       try await steps(from: deployment.phase == .moving ? deployment.step : 0)
@@ -25,10 +25,10 @@ struct ReleaseStage {
       // Also when the run was told to stop: requests do not stay divided while nobody looks.
       let failure = PipelineEngine.failure(error)
       if error is CancellationError || Task.isCancelled {
-        try await Task { try await returnRequests() }.value
+        try await Task { try await pause() }.value
         throw CancellationError()
       }
-      try await Task { try await goBack() }.value
+      try await Task { try await goBack(because: failure.reason) }.value
       throw StageFailure(.rolledBack, failure.reason)
     }
   }
@@ -36,6 +36,7 @@ struct ReleaseStage {
   private func steps(from first: Int) async throws {
     guard let deployment = run.facts.deployment else { return }
     let service = try await lab.service(deployment.service)
+    try await check(deployment)
     let pods = Dictionary(grouping: service.pods) { $0.version ?? "" }.mapValues { $0.map(\.name).sorted() }
     var running = VersionView()
     if judges {
@@ -60,11 +61,21 @@ struct ReleaseStage {
     run.say("\(deployment.slot) serves all requests of \(deployment.service)")
   }
 
+  /// No request goes to a pod that runs something else: somebody may have changed it while the run stood still.
+  private func check(_ deployment: DeploymentFacts) async throws {
+    let images = try await lab.images()
+    for pod in deployment.pods where images[pod.pod] != deployment.image {
+      // A name without a digest gets one in the lab.
+      if images[pod.pod]?.hasPrefix(deployment.image + "@") == true { continue }
+      throw StageFailure(
+        .rolledBack,
+        "\(pod.pod) runs \(images[pod.pod] ?? "nothing") and not the image that was deployed; run from deploy")
+    }
+  }
+
   private static let looks = 3
 
-  private var judges: Bool {
-    release.analysis.successRate != nil || release.analysis.p99 != nil || release.analysis.network != nil
-  }
+  private var judges: Bool { release.analysis.judges }
 
   private func observe(_ pods: [String: [String]]) async throws -> [String: VersionView] {
     try await lab.observe(
@@ -108,26 +119,35 @@ struct ReleaseStage {
 
   // MARK: going back
 
-  /// Requests first, then images.
-  func goBack() async throws {
-    try await returnRequests()
+  /// Requests first, then images. It is `returning` until both are where they were: whoever resumes must not take a slot
+  /// with two images for one that is ready.
+  func goBack(because reason: String? = nil) async throws {
+    guard let deployment = run.facts.deployment else { return }
+    if deployment.phase != .deploying {
+      try run.update {
+        $0.deployment?.phase = .returning
+        if let reason { $0.deployment?.failure = reason }
+      }
+      if deployment.phase != .ready { try await returnRequests(deployment) }
+    }
     try await DeployStage(run: run, lab: lab, deploy: deploy).giveBack()
   }
 
-  private func returnRequests() async throws {
-    guard let deployment = run.facts.deployment, deployment.phase != .deploying else { return }
-    let wasMoving = deployment.phase == .moving || deployment.phase == .returning
-    if wasMoving {
-      try run.update { $0.deployment?.phase = .returning }
-      try await persistently {
-        try await lab.split(deployment.service, [deployment.serving: 100, deployment.slot: 0])
-      }
-      run.say("all requests go to \(deployment.serving) again")
+  /// Requests only: the run was told to stop, and can go on from its first step.
+  private func pause() async throws {
+    guard let deployment = run.facts.deployment else { return }
+    if deployment.phase == .moving { try await returnRequests(deployment) }
+    try run.update { $0.deployment?.phase = .ready }
+  }
+
+  private func returnRequests(_ deployment: DeploymentFacts) async throws {
+    try await persistently {
+      try await lab.split(deployment.service, [deployment.serving: 100, deployment.slot: 0])
     }
+    run.say("all requests go to \(deployment.serving) again")
     try run.update {
       $0.deployment?.weight = 0
       $0.deployment?.step = 0
-      $0.deployment?.phase = .ready
     }
   }
 
@@ -158,7 +178,11 @@ extension DeliveryStages {
   }
 
   public func returnProduction(_ run: RunContext) async throws {
-    guard let deploy = run.pipeline.deploy else { return }
+    guard let deploy = run.pipeline.deploy, let deployment = run.facts.deployment else { return }
+    guard labs.lab(named: deployment.lab)?.state == .running else {
+      run.say("lab \(deployment.lab) does not run any more; there is nothing to put back")
+      return try run.update { $0.deployment?.phase = .returned }
+    }
     try await ReleaseStage(run: run, lab: production(run), deploy: deploy, release: Self.release(run)).goBack()
   }
 

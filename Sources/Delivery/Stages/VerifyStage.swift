@@ -10,7 +10,7 @@ extension DeliveryStages {
     guard let topology = run.pipeline.verify, let image = run.facts.image else {
       throw StageFailure(.stopped, "there is no image to verify; run from package")
     }
-    let lab = Self.labName(run)
+    let lab = Self.labName(run.pipeline.name, run.number)
     if let left = labs.lab(named: lab) {
       run.note("taking down what a killed run left: lab \(lab)")
       try left.stop()
@@ -37,6 +37,11 @@ extension DeliveryStages {
     run.say("\(count) tests of \(topology) hold with \(image.local.prefix(image.name.count + 20))…")
   }
 
+  public func tidy(_ run: Int, of pipeline: String) async {
+    // One that cannot be stopped stays; `netloom ls` shows it.
+    if let left = labs.lab(named: Self.labName(pipeline, run)) { _ = try? left.stop() }
+  }
+
   private static func judge(_ reports: [FileReport], _ topology: String) throws {
     for report in reports {
       if let problem = report.problem {
@@ -61,9 +66,9 @@ extension DeliveryStages {
   }
 
   /// The run's own, so that whoever resumes finds what was left.
-  static func labName(_ run: RunContext) -> String {
-    let suffix = "-verify-\(run.number)"
-    var name = run.pipeline.name.prefix(32 - suffix.count)
+  static func labName(_ pipeline: String, _ run: Int) -> String {
+    let suffix = "-verify-\(run)"
+    var name = pipeline.prefix(32 - suffix.count)
     while name.hasSuffix("-") { name = name.dropLast() }
     return name + suffix
   }
