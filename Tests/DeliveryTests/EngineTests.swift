@@ -179,7 +179,7 @@ private let all: [Stage] = [
     task.cancel()
     _ = try await task.value
     let error = await #expect(throws: LabError.self) { try await pipelines().run(try request(automatic)) }
-    #expect(error?.message.contains("netloom pipeline cancel web/1") == true)
+    #expect(error?.message.contains("netloom pipeline abort web/1") == true)
     let cancelled = try await pipelines().cancel(try scratch.root.find(nil), by: "bob", reason: "enough")
     #expect(cancelled.state == .cancelled && cancelled.reason == "release: cancelled by bob: enough")
     #expect(work.returned == 1)

@@ -92,6 +92,10 @@ import Testing
     let (open, closed) = ("\(bench.directory)/open.pcapng", "\(bench.directory)/closed.pcapng")
     try capture(closed, []) { () throws -> Void in #expect(try ask("/shut").exit == 0) }
     #expect(try paths(closed).isEmpty)
+    let records = try Command.run(
+      "tshark", ["-n", "-r", closed, "-d", "tcp.port==8080,tls", "-Y", "tls.record.content_type == 23"])
+    #expect(!records.output.isEmpty, "the request is in it, as application data")
+    #expect(try !Data(contentsOf: URL(fileURLWithPath: closed)).contains(sequence: "open-sesame"))
     try capture(open, ["--tls-keys"]) { () throws -> Void in
       #expect(try ask("/account").exit == 0)
       #expect(try ask("/again").exit == 0)

@@ -71,7 +71,7 @@ extension Pipelines {
   func busy(_ folder: PipelineFolder, _ store: PipelineStore) throws -> LabError {
     LabError(
       .didNotHold,
-      "\(try underWay(store)); wait for it, cancel it, or write `concurrency: queue` into the file")
+      "\(try underWay(store)); wait for it, abort it, or write `concurrency: queue` into the file")
   }
 
   private func underWay(_ store: PipelineStore) throws -> String {
@@ -105,6 +105,6 @@ extension Pipelines {
     throw LabError(
       .didNotHold,
       "run \(open.number) stopped while production was between two versions; go on with it: netloom pipeline resume "
-        + "\(pipeline)/\(open.number), or put production back: netloom pipeline cancel \(pipeline)/\(open.number)")
+        + "\(pipeline)/\(open.number), or put production back: netloom pipeline abort \(pipeline)/\(open.number)")
   }
 }

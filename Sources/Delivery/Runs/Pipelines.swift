@@ -122,7 +122,7 @@ public struct Pipelines: Sendable {
     if isHalfWay, stage != .deploy, stage != .release {
       throw LabError(
         .didNotHold,
-        "run \(run) stands between two versions in production; resume or cancel it: netloom pipeline resume")
+        "run \(run) stands between two versions in production; resume or abort it: netloom pipeline resume")
     }
     if stage == .release, !isHalfWay {
       throw LabError(.didNotHold, "nothing of run \(run) waits to be released; go on from there: --from deploy")
