@@ -225,4 +225,21 @@ extension ImageStore {
     }
     throw ImageError(.usage, "\(path): neither an OCI layout nor an archive of an image: \(failure)")
   }
+
+  /// Writes an image of the store as an OCI archive, which skopeo, podman and `import` read. It is there whole or not at all.
+  /// - Parameter name: NAME:TAG.
+  public func export(_ name: String, to path: String) throws(ImageError) {
+    let reference = try ImageReference(name)
+    guard let image = try image(reference) else {
+      throw ImageError(.notFound, "\(reference) is not in the image store (\(root))")
+    }
+    let pending = "\(path).\(getpid()).new"
+    defer { _ = unlink(pending) }
+    let result = try ToolRunner.here.run([
+      "skopeo", "--insecure-policy", "copy", "--quiet", "--preserve-digests", "oci:\(image.layout):image",
+      "oci-archive:\(pending):\(name)",
+    ])
+    guard result.exit == 0 else { throw ImageError(.environment, "\(path): \(ToolMessage(result).text)") }
+    try onMachine { () throws(SystemError) in _ = try systemCall("rename", path) { rename(pending, path) } }
+  }
 }

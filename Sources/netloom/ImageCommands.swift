@@ -15,7 +15,8 @@ struct ImageCommand: AsyncParsableCommand {
       """,
     subcommands: [
       ImageListCommand.self, ImageBuildCommand.self, ImagePushCommand.self, ImagePullCommand.self,
-      ImageImportCommand.self, ImageRemoveCommand.self, ImagePruneCommand.self, ImageSetCommand.self,
+      ImageImportCommand.self, ImageExportCommand.self, ImageRemoveCommand.self, ImagePruneCommand.self,
+      ImageSetCommand.self,
     ])
 }
 

@@ -76,6 +76,33 @@ struct ImageImportCommand: ParsableCommand {
   }
 }
 
+struct ImageExportCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "export",
+    abstract: "Write an image into a file, an OCI archive; import, skopeo and podman read it.",
+    discussion: """
+      EXAMPLES:
+        netloom image export web:v1 web.tar
+      """)
+
+  @Argument(help: ArgumentHelp("NAME:TAG in the store.", valueName: "name:tag"))
+  var tag: String
+
+  @Argument(help: "The file; one that is there is replaced.")
+  var path: String
+
+  @OptionGroup var common: CommonOptions
+
+  func run() throws {
+    let entry = try withImages { (store) throws(ImageError) in
+      try store.export(tag, to: path)
+      return try store.image(ImageReference(tag)).map { ImageEntry($0, store) }
+    }
+    guard let entry else { return }
+    if common.json { try Output.json(entry) } else { Output.line(entry.digest) }
+  }
+}
+
 struct ImageRemoveCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "rm",

@@ -16,13 +16,13 @@ struct ImageStageTests {
     DeliveryStages(images: images, labs: RunRoot(path: scratch.path + "/labs"), environment: [])
   }
 
-  private func packaged(_ text: String) async throws -> RunContext {
+  private func packaged(_ text: String, _ file: String = wholeFile) async throws -> RunContext {
     try FileManager.default.createDirectory(atPath: scratch.path + "/source/bin", withIntermediateDirectories: true)
     try write(text)
     var facts = RunFacts()
     facts.commit = CommitFacts(
       id: "abc", author: "Ada", email: "a@b", subject: "x", time: 0, folder: scratch.path + "/source")
-    let run = try deployable(scratch, wholeFile, facts)
+    let run = try deployable(scratch, file, facts)
     try await stages.package(run)
     return run
   }
@@ -43,6 +43,19 @@ struct ImageStageTests {
     try await stages.tag(run)
     #expect(run.facts.image?.tag == "abc")
     #expect(try names() == ["web:abc"])
+  }
+
+  @Test func theTaggedImageIsWrittenAsAnArchiveToo() async throws {
+    let archive = scratch.path + "/web.tar"
+    let file = wholeFile.replacing("entrypoint: [/web]}", with: "entrypoint: [/web], archive: \(archive)}")
+    let run = try await packaged("one", file)
+    #expect(!FileManager.default.fileExists(atPath: archive))
+    try await stages.tag(run)
+    let other = ImageStore(root: scratch.path + "/other")
+    let image = try other.import(archive, tag: "copy:1")
+    #expect(image.digest.description == run.facts.image?.digest)
+    let left = try FileManager.default.contentsOfDirectory(atPath: scratch.path).filter { $0.hasPrefix("web.tar") }
+    #expect(left == ["web.tar"])
   }
 
   @Test func aTagIsNeverMoved() async throws {

@@ -81,6 +81,9 @@ public final class RunContext: Sendable {
   }
 
   /// For commands of the repository: whatever ref is delivered, the notices' secrets are not its business.
+  /// A path of the file that is not the commit's: relative to where the run was begun.
+  func outside(_ path: String) -> String { path.hasPrefix("/") ? path : directory + "/" + path }
+
   func shell(in directory: String, _ environment: [String] = []) -> Shell {
     let secrets = pipeline.notifications.compactMap { notification in
       if case .environment(let name) = notification.secret { name } else { nil }

@@ -38,7 +38,7 @@ extension DeliveryStages {
     case .console:
       run.report(.said(.notify, notice.sentence))
     case .file(let path):
-      let whole = path.hasPrefix("/") ? path : run.directory + "/" + path
+      let whole = run.outside(path)
       let file = try FileDescriptor.open(whole, O_WRONLY | O_APPEND | O_CREAT, mode: 0o644)
       try SmallFile.writeAll(file.rawValue, Array((body + "\n").utf8), whole)
     case .command(let command):

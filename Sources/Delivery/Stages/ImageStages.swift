@@ -40,6 +40,19 @@ extension DeliveryStages {
     await forget(images: ["\(package.image):\(working)"])
     run.leave("\(package.image):\(tag)")
     run.say("\(package.image):\(tag)")
+    if let archive = package.archive { try await write(archive, "\(package.image):\(tag)", run) }
+  }
+
+  private func write(_ archive: String, _ name: String, _ run: RunContext) async throws {
+    let path = run.outside(archive)
+    let images = self.images
+    do {
+      try await Thread.value { try images.export(name, to: path) }
+    } catch let error as ImageError {
+      throw StageFailure(error)
+    }
+    run.leave(path)
+    run.say("archive \(path)")
   }
 
   private func name(of commit: CommitFacts, _ run: RunContext) async throws -> String {

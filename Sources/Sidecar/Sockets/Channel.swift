@@ -120,6 +120,9 @@ final class Channel {
   /// Bytes that wait to be sent.
   var queued: Int { output.count - outputStart }
 
+  /// Nothing waits to be sent, the end of the stream, where it was asked for, neither.
+  var isFlushed: Bool { queued == 0 && (endSent || !endRequested) }
+
   /// Whether something waits of which nothing has gone out since this was asked last. The first look never says so: what
   /// waits may have come a moment ago.
   func isStuck() -> Bool {
@@ -258,7 +261,7 @@ final class Channel {
     writeBlocked = false
     if endRequested, !endSent { sendEnd() }
     updateInterest()
-    if awaitsDrain, endSent || !endRequested {
+    if awaitsDrain, isFlushed {
       awaitsDrain = false
       owner?.channelDrained(self)
     }
@@ -332,7 +335,9 @@ final class Channel {
   private func hungUp(_ readiness: EventLoop.Readiness) {
     if inputEnded || queued > 0 {
       let code = TCPSocket.error(descriptor)
-      return fail(.system(code == 0 ? ECONNRESET : code))
+      // Both streams have ended as they should: the owner closes when the other connection is done, too.
+      let isDone = inputEnded && endSent && queued == 0 && code == 0
+      if !isDone { return fail(.system(code == 0 ? ECONNRESET : code)) }
     }
     isParked = true
     loop.unregister(descriptor)

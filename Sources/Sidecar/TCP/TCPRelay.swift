@@ -151,7 +151,7 @@ final class TCPRelay: ChannelOwner, Drainable {
 
   func channelDrained(_ channel: Channel) {
     if drainedEnds {
-      if client.queued == 0, server?.queued ?? 0 == 0 { end(byReset: false) }
+      if client.isFlushed, server?.isFlushed ?? true { end(byReset: false) }
       return
     }
     (channel === client ? server : client)?.resumeReading()
@@ -171,8 +171,8 @@ final class TCPRelay: ChannelOwner, Drainable {
 
   /// Both streams have ended; what is queued still goes out.
   private func finishWhenSent(_ server: Channel) {
-    if client.queued == 0, server.queued == 0 { return worker.loop.enqueue { [self] in end(byReset: false) } }
-    for channel in [client, server] where channel.queued > 0 { channel.awaitsDrain = true }
+    if client.isFlushed, server.isFlushed { return worker.loop.enqueue { [self] in end(byReset: false) } }
+    for channel in [client, server] where !channel.isFlushed { channel.awaitsDrain = true }
     drainedEnds = true
   }
 

@@ -69,6 +69,9 @@ enum PipelineKeys {
         "entrypoint", .list(.scalar(.text("a word of a command")), count: 1...64, example: "[\"/web\"]"), .required,
         "what the image runs"),
       Key("env", .names(.environmentName, .scalar(.anyText), example: "PORT: 8080"), "variables of its processes"),
+      Key(
+        "archive", .scalar(.text("a path")),
+        "the tagged image as an OCI archive too; relative to the current directory"),
     ])
 
   private static let push = Record(

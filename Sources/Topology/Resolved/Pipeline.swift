@@ -55,6 +55,8 @@ public struct PipelinePackage: Sendable, Equatable {
   public var entrypoint: [String]
   /// KEY=VALUE
   public var environment: [String]
+  /// Where the image is written as an archive too.
+  public var archive: String?
 }
 
 public struct PipelineFileCopy: Sendable, Equatable {

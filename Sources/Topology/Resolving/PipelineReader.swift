@@ -76,7 +76,8 @@ struct PipelineReader {
     }
     return PipelinePackage(
       image: image, files: files ?? [], entrypoint: tree.texts("entrypoint"),
-      environment: tree["env"]?.entries.map { "\($0.key)=\($0.value.text ?? "")" } ?? [])
+      environment: tree["env"]?.entries.map { "\($0.key)=\($0.value.text ?? "")" } ?? [],
+      archive: tree.text("archive"))
   }
 
   private func approval() -> PipelineApproval {
