@@ -32,7 +32,6 @@ import Testing
   private static func slow(_ applicationProtocol: ApplicationProtocol, _ origin: Origin) throws -> Running {
     var setup = Setup(applicationProtocol, [Setup.cluster("web", origin.port)])
     setup.configuration.limits.linger = 20
-    setup.configuration.limits.idle = 100
     return try setup.start()
   }
 
@@ -56,9 +55,7 @@ import Testing
       _ = peer.read(until: "\n")
       peer.write([UInt8](repeating: 0x78, count: size))
     }
-    var setup = Setup(.tcp, [Setup.cluster("web", origin.port)])
-    setup.configuration.limits.idle = 100
-    let running = try setup.start()
+    let running = try Setup(.tcp, [Setup.cluster("web", origin.port)]).start()
     let peer = try Peer.connect(running.port, receiveBuffer: 4096, keeping: running)
     peer.write("all of it\n")
     peer.endWriting()
@@ -79,7 +76,8 @@ import Testing
       peer.write("0\r\n\r\n")
     }
     var setup = Setup(spoken, [Setup.cluster("web", origin.port)])
-    setup.configuration.limits.idle = 5
+    // How often it is looked at. A client of HTTP/2 must answer a PING meanwhile.
+    setup.configuration.limits.idle = spoken == .http2 ? 300 : 5
     setup.configuration.limits.head = 5000
     let running = try setup.start()
     let version = spoken == .http2 ? "--http2-prior-knowledge" : "--http1.1"
