@@ -97,6 +97,7 @@ extension Speaker {
       }
     } catch {
       onEvent?(SpeakerEvent(kind: .error, session: "", neighbor: "", text: "\(error)"))
+      loop.rest(listener)
     }
   }
 

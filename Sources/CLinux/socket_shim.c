@@ -164,8 +164,12 @@ int nl_neighbor_address(const uint8_t *bytes, int count, int wanted, uint8_t *ou
   return result;
 }
 
-int nl_tcp_abort(int fd) {
+int nl_tcp_reset_on_close(int fd) {
   struct linger now = {1, 0};
-  setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+  return setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+}
+
+int nl_tcp_abort(int fd) {
+  nl_tcp_reset_on_close(fd);
   return close(fd);
 }

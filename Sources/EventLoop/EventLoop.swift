@@ -102,6 +102,20 @@ extension EventLoop {
     slots[index].interest = interest
   }
 
+  /// Does not watch a descriptor for a while: a listening socket whose connections cannot be taken (no descriptors left,
+  /// accept(2): EMFILE, ENFILE) stays readable, and would keep the loop spinning. Then it is watched for reading again,
+  /// unless it has been unregistered.
+  public func rest(_ descriptor: Int32, nanoseconds: UInt64 = 1_000_000_000) {
+    let index = Int(descriptor)
+    guard slots.indices.contains(index), slots[index].handler != nil else { return }
+    let generation = slots[index].generation
+    try? modify(descriptor, [])
+    after(nanoseconds) { [weak self] in
+      guard let self, slots[index].generation == generation else { return }
+      try? modify(descriptor, .read)
+    }
+  }
+
   /// Stops watching; nothing when it was not watched. Call it before closing the descriptor.
   public func unregister(_ descriptor: Int32) {
     let index = Int(descriptor)

@@ -10,7 +10,11 @@ public struct FileDescriptor: ~Copyable {
   /// Takes ownership of an open descriptor.
   public init(owning rawValue: Int32) { self.rawValue = rawValue }
 
-  deinit { _ = Glibc.close(rawValue) }
+  deinit {
+    let result = Glibc.close(rawValue)
+    // Somebody else has closed it, and may have closed what another thread opened under its number.
+    assert(result == 0 || errno != EBADF, "descriptor \(rawValue) was closed by somebody who did not own it")
+  }
 
   /// Gives ownership up without closing: the caller closes the number that it gets.
   public consuming func release() -> Int32 {

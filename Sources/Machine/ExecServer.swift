@@ -18,10 +18,6 @@ final class ExecServer {
     self.lab = lab
     self.rootless = rootless
     listener = try UnixSocket.listen(lab.directory.machineSocket)
-    try listen()
-  }
-
-  private func listen() throws(SystemError) {
     try lab.loop.register(listener.rawValue, .read) { [unowned self] _ in accept() }
   }
 
@@ -36,19 +32,7 @@ final class ExecServer {
       }
     } catch {
       MachineLog.warning("machine.sock: \(error)")
-      pause()
-    }
-  }
-
-  /// Out of descriptors: the waiting client would wake us without end.
-  private func pause() {
-    lab.loop.unregister(listener.rawValue)
-    lab.loop.after(EventLoop.milliseconds(100)) { [unowned self] in
-      do throws(SystemError) {
-        try listen()
-      } catch {
-        pause()
-      }
+      lab.loop.rest(listener.rawValue, nanoseconds: EventLoop.milliseconds(100))
     }
   }
 

@@ -116,10 +116,7 @@ final class XDSService {
         let number = nextNumber()
         connections[number] = try XDSConnection(socket, number, admission, self)
       } catch {
-        // No descriptors left: one second, so that the loop does not spin.
-        try? loop.modify(listener, [])
-        loop.after(1_000_000_000) { [weak loop] in try? loop?.modify(listener, .read) }
-        return
+        return loop.rest(listener)
       }
     }
   }

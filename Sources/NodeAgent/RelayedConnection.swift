@@ -184,21 +184,15 @@ final class RelayedConnection {
 
   /// One side failed: the other is told the same way.
   private func reset() {
-    Self.abort(outer)
-    if inner >= 0 { Self.abort(inner) }
+    _ = nl_tcp_reset_on_close(outer)
+    if inner >= 0 { _ = nl_tcp_reset_on_close(inner) }
     end(nil)
-  }
-
-  /// Closing will send RST.
-  private static func abort(_ socket: Int32) {
-    var linger = linger(l_onoff: 1, l_linger: 0)
-    setsockopt(socket, SOL_SOCKET, SO_LINGER, &linger, socklen_t(MemoryLayout<Glibc.linger>.size))
   }
 
   private func end(_ failure: String?) {
     guard !isOver else { return }
     isOver = true
-    if failure != nil { Self.abort(outer) }
+    if failure != nil { _ = nl_tcp_reset_on_close(outer) }
     loop.unregister(outer)
     _ = close(outer)
     dropInner()

@@ -72,7 +72,8 @@ final class XDSRelay {
     do throws(SystemError) {
       accepted = try UnixSocket.accept(listener)
     } catch {
-      return log.error("xDS: \(error)")
+      log.error("xDS: \(error)")
+      return loop.rest(listener)
     }
     guard let accepted else { return }
     // Closed at once: a program that opens very many has no use for more.

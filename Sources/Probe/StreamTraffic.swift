@@ -108,7 +108,8 @@ final class StreamSender: RateEnd {
   /// SO_MAX_PACING_RATE (asm-generic/socket.h).
   static let maximumPacingRate: Int32 = 47
 
-  deinit { _ = close(socket) }
+  /// `run` closes it, where there was one.
+  deinit { if !isFinished { _ = close(socket) } }
 
   var account: SenderAccount { state.withLock { $0 } }
 

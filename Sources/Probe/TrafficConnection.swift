@@ -75,11 +75,8 @@ final class ConnectionStream: TrafficStream {
 
   deinit {
     // What waits in queues of seconds is nobody's any more.
-    nl_tcp_abort(sender.rawValue)
-    for file in candidates.map(\.file) + [accepted] where file >= 0 {
-      nl_tcp_abort(file)
-      _ = close(file)
-    }
+    _ = nl_tcp_reset_on_close(sender.rawValue)
+    for file in candidates.map(\.file) + [accepted] where file >= 0 { nl_tcp_abort(file) }
   }
 
   func descriptors(sending: Bool) -> [pollfd] {

@@ -17,7 +17,7 @@ public final class Sidecar: Sendable {
   private let state: Mutex<State>
   /// Nanoseconds since 1970: tells counts of this process from those of one before it.
   private let started: UInt64
-  private let report: @Sendable (String) -> Void
+  let report: @Sendable (String) -> Void
   let observation: Observation
 
   /// Starts the workers and opens the listeners.

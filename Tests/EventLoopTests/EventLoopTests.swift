@@ -34,6 +34,42 @@ import Testing
     #expect(wrong == 0)
   }
 
+  @Test func aDescriptorThatRestsIsNotReportedUntilItsTimeIsOver() throws {
+    let loop = try EventLoop()
+    let (a, aPeer) = try UnixSocket.pair()
+    defer { for descriptor in [a, aPeer] { close(descriptor) } }
+    var seen = 0
+    try loop.register(a, .read) { _ in
+      seen += 1
+      loop.rest(a, nanoseconds: seen == 1 ? 3_600_000_000_000 : 0)
+    }
+    #expect(write(aPeer, "x", 1) == 1)
+    for _ in 0..<100 { try loop.step(timeout: 0) }
+    #expect(seen == 1)
+    loop.unregister(a)
+    try loop.register(a, .read) { _ in
+      seen += 1
+      if seen < 4 { loop.rest(a, nanoseconds: 0) } else { loop.unregister(a) }
+    }
+    for _ in 0..<100 { try loop.step(timeout: 0) }
+    #expect(seen == 4, "it is watched again each time")
+  }
+
+  @Test func theEndOfARestDoesNotReachTheOneThatReusedTheNumber() throws {
+    let loop = try EventLoop()
+    let (a, aPeer) = try UnixSocket.pair()
+    defer { for descriptor in [a, aPeer] { close(descriptor) } }
+    var seen = 0
+    #expect(write(aPeer, "x", 1) == 1)
+    try loop.register(a, .read) { _ in loop.rest(a, nanoseconds: 0) }
+    // The one that rests leaves in the same step; its time is over in the next.
+    loop.rest(a, nanoseconds: 0)
+    loop.unregister(a)
+    try loop.register(a, []) { _ in seen += 1 }
+    while try loop.step(timeout: 0) {}
+    #expect(seen == 0, "nobody asked for its input")
+  }
+
   @Test func timersFireInOrderOfTimeAndNotWhenCancelled() throws {
     let loop = try EventLoop()
     var fired: [Int] = []

@@ -18,9 +18,10 @@ private final class Bench {
   init(listens: Bool = true, most: Int = PublishRelay.mostConnections) throws {
     loop = try EventLoop()
     outer = try Self.listener()
-    inner = try Self.listener()
-    let port = try Self.port(inner)
-    if !listens { _ = close(inner) }
+    let service = try Self.listener()
+    let port = try Self.port(service)
+    if !listens { _ = close(service) }
+    inner = listens ? service : -1
     relay = try PublishRelay(loop, Log(), [PublishRelay.Port(listener: outer, inner: port)], most: most)
     client = try Self.dial(try Self.port(outer))
     guard listens else { return }

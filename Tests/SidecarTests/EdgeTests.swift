@@ -127,4 +127,31 @@ struct Report: Decodable {
     var status = stat()
     #expect(stat(path, &status) == 0 && status.st_mode & 0o777 == 0o600)
   }
+
+  @Test("whoever holds all connections of the port does not keep the controller out")
+  func crowd() throws {
+    let running = try Setup(.http, [Setup.cluster("web", 1)]).start()
+    let path = "/tmp/netloom-crowd-\(getpid()).sock"
+    let loop = try EventLoop()
+    let admin = try AdminServer(loop, Setup.loopback(0), running.sidecar)
+    try admin.listen(unix: path)
+    defer { unlink(path) }
+    let stop = try loop.waker { loop.stop() }
+    let port = admin.port
+    let questions = Thread {
+      do {
+        // Those that came too late are closed; the others are held open by a request that does not end.
+        let crowd = try (0..<(AdminServer.most + 1)).map { _ in try Peer.connect(port) }
+        for peer in crowd { peer.write("GET /ready HTTP/1.1\r\n") }
+        #expect(crowd.last?.readAll() == "")
+        #expect(try curl(["--unix-socket", path, "http://sidecar/edges"]).hasPrefix("{\"started\":"))
+        withExtendedLifetime(crowd) {}
+      } catch {
+        Issue.record(error)
+      }
+      stop.wake()
+    }
+    questions.start()
+    try loop.run()
+  }
 }

@@ -3,6 +3,7 @@ import EventLoop
 import Foundation
 import HTTP1
 import Synchronization
+import TLS
 import Testing
 
 @testable import Sidecar
@@ -15,6 +16,9 @@ import Testing
     while !fact() { if EventLoop.clock() > deadline { return false } }
     return true
   }
+
+  /// Returns when every worker has done what it was told before: its counts come the same way.
+  private static func awaitWorkers(_ running: Running) { _ = running.sidecar.metrics }
 
   /// Returns when the sidecar's own loop says that its time for a head is over (408).
   private static func awaitHeadTime(_ running: Running) throws {
@@ -63,6 +67,74 @@ import Testing
     channel.append { $0 += [4] }
     let second = (channel.isStuck(), channel.isStuck())
     #expect(!second.0 && second.1, "it has come since the last look")
+    withExtendedLifetime(other.rawValue) {}
+  }
+
+  @Test("output of which something has gone out since the last look does not stand still, however much waits")
+  func standstill() {
+    var standstill = Standstill()
+    // What waits and what has gone, and whether that is a standstill.
+    let looks: [(Int, UInt64, Bool)] = [
+      (0, 0, false), (0, 0, false), (10, 0, false), (10, 0, true), (20, 0, true), (15, 5, false), (15, 5, true),
+      (0, 20, false), (7, 20, false), (7, 20, true),
+    ]
+    for (number, look) in looks.enumerated() {
+      #expect(standstill.look(waiting: look.0, gone: look.1) == look.2, "look \(number)")
+    }
+  }
+
+  /// Counts what a channel tells.
+  private final class Owner: ChannelOwner {
+    var drained = 0
+    func channelReady(_ channel: Channel) {}
+    func channelReceived(_ channel: Channel, _ bytes: UnsafeRawBufferPointer) {}
+    func channelEnded(_ channel: Channel) {}
+    func channelDrained(_ channel: Channel) { drained += 1 }
+    func channelFailed(_ channel: Channel, _ failure: ChannelFailure) { Issue.record("\(failure)") }
+  }
+
+  @Test("close_notify waits until a full socket has room for it, and what waits for the end with it")
+  func closeNotify() throws {
+    let contexts = try TLSContexts(try Mesh().certificates("web"), keys: FeedHub())
+    let (mine, theirs) = try UnixSocket.pair()
+    let other = FileDescriptor(owning: theirs)
+    let loop = try EventLoop()
+    let channel = try Channel(loop, FlushQueue(loop), FileDescriptor(owning: mine), isConnecting: false) { descriptor in
+      try TLSConnection(try #require(contexts.server(.tcp)), descriptor: descriptor)
+    }
+    defer { channel.close() }
+    let owner = Owner()
+    channel.owner = owner
+    let client = try TLSConnection(try #require(contexts.client(.tcp)), descriptor: theirs)
+    var buffer = [UInt8](repeating: 0, count: 4096)
+    while !channel.isOpen || client.handshake() != .done {
+      _ = client.handshake()
+      try loop.step(timeout: 0)
+    }
+    // The server's tickets.
+    #expect(buffer.withUnsafeMutableBytes { client.read(into: $0) } == .wantsRead)
+
+    // Bytes beside TLS, until there is not even room for one.
+    var junk = 0
+    for size in [4096, 1] {
+      while true {
+        let count = Glibc.write(mine, buffer, size)
+        guard count > 0 else { break }
+        junk += count
+      }
+    }
+    channel.awaitsDrain = true
+    channel.endOutput()
+    while try loop.step(timeout: 0) {}
+    #expect(owner.drained == 0 && !channel.isFlushed)
+    while junk > 0 {
+      let count = Glibc.read(theirs, &buffer, min(junk, buffer.count))
+      try #require(count > 0)
+      junk -= count
+    }
+    while try loop.step(timeout: 0) {}
+    #expect(owner.drained == 1 && channel.isFlushed)
+    #expect(buffer.withUnsafeMutableBytes { client.read(into: $0) } == .closed, "the stream is whole")
     withExtendedLifetime(other.rawValue) {}
   }
 
@@ -155,10 +227,37 @@ import Testing
     let peer = try running.connect()
     let drained = DispatchSemaphore(value: 0)
     running.sidecar.drain { drained.signal() }
+    Self.awaitWorkers(running)
     peer.write("GET / HTTP/1.1\r\nHost: web\r\n\r\n")
     let answer = Answer(peer.readAll())
     #expect(answer.status == 200 && answer.field("connection") == "close")
     #expect(drained.wait(timeout: .now() + 10) == .success)
+  }
+
+  @Test("so is one whose first byte has yet to tell TLS from plain text")
+  func firstByteWhileDraining() throws {
+    let origin = Origin.http { _, _ in response("good") }
+    let running = try Mesh().server(.http, origin.port, .permissive)
+    let peer = try running.connect()
+    let drained = DispatchSemaphore(value: 0)
+    running.sidecar.drain { drained.signal() }
+    Self.awaitWorkers(running)
+    peer.write("GET / HTTP/1.1\r\nHost: web\r\n\r\n")
+    #expect(Answer(peer.readAll()).status == 200)
+    #expect(drained.wait(timeout: .now() + 10) == .success)
+  }
+
+  @Test("a server that speaks first is heard, though its port takes TLS as well")
+  func serverSpeaksFirst() throws {
+    let origin = Origin { peer in
+      peer.write("220 ready\r\n")
+      if peer.read(until: "QUIT\r\n") != nil { peer.write("221 bye\r\n") }
+    }
+    let running = try Mesh().server(.tcp, origin.port, .permissive)
+    let peer = try running.connect()
+    #expect(peer.read(until: "\r\n") == "220 ready\r\n")
+    peer.write("QUIT\r\n")
+    #expect(peer.readAll() == "221 bye\r\n")
   }
 
   @Test("the addresses of a pod's program are tried in their order, from the one that took a connection last")

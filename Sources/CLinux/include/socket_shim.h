@@ -37,7 +37,9 @@ int nl_interface_of(const uint8_t *bytes, int count, char *name);
 // The first global address of `wanted` bytes (4 or 16) on the interface that has the address of `count` bytes:
 // `wanted`, or 0 when there is none.
 int nl_neighbor_address(const uint8_t *bytes, int count, int wanted, uint8_t *out);
-// close(2) by reset: nothing that is queued is sent.
+// The close(2) to come is by reset: nothing that is queued is sent.
+int nl_tcp_reset_on_close(int fd);
+// Closes by reset: nothing that is queued is sent.
 int nl_tcp_abort(int fd);
 
 #endif

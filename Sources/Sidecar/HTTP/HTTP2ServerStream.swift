@@ -13,9 +13,9 @@ final class HTTP2ServerStream: DownstreamStream {
   private var trailers: HeaderFields?
   private var outputEnded = false
   private var awaitsDrain = false
-  /// What has been sent and what waited at the last look, for finding streams that do not move.
-  private var sent: UInt64 = 0
-  private var progressSeen: UInt64?
+  /// Bytes of content that have come to be sent.
+  private var taken: UInt64 = 0
+  private var standstill = Standstill()
 
   init(_ connection: HTTP2ServerConnection, _ id: StreamID, endStream: Bool) {
     self.connection = connection
@@ -115,7 +115,7 @@ final class HTTP2ServerStream: DownstreamStream {
 
   func sendBody(_ bytes: UnsafeRawBufferPointer) {
     guard !outputEnded, !bytes.isEmpty else { return }
-    sent &+= UInt64(bytes.count)
+    taken &+= UInt64(bytes.count)
     _ = try? session.send(id, bytes, endStream: false)
     connection.transport.scheduleFlush()
   }
@@ -158,16 +158,9 @@ final class HTTP2ServerStream: DownstreamStream {
     exchange?.downstreamDrained()
   }
 
-  /// Whether something waits of which nothing has left since this was asked last. The first look never says so: what
-  /// waits may have come a moment ago.
+  /// Whether what waits stands still, see `Standstill`.
   func isStuck() -> Bool {
-    let waiting = UInt64(queued)
-    guard waiting > 0 else {
-      progressSeen = nil
-      return false
-    }
-    let progress = sent &- waiting
-    defer { progressSeen = progress }
-    return progress == progressSeen
+    let waiting = queued
+    return standstill.look(waiting: waiting, gone: taken &- UInt64(waiting))
   }
 }

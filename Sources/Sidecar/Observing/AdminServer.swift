@@ -23,7 +23,7 @@ public final class AdminServer {
   /// The port that it listens on.
   public let port: UInt16
 
-  private static let most = 64
+  static let most = 64
 
   public init(_ loop: EventLoop, _ address: SocketAddress, _ sidecar: Sidecar) throws(SystemError) {
     self.loop = loop
@@ -57,15 +57,10 @@ public final class AdminServer {
         guard let socket = try accept(listener) else { return }
         self?.take(socket, isPrivate)
       } catch {
-        // Without descriptors there is nothing to do but wait: one second, so that the loop does not spin.
-        self?.pause(listener)
+        self?.sidecar.report("admin: \(error.text)")
+        self?.loop.rest(listener)
       }
     }
-  }
-
-  private func pause(_ listener: Int32) {
-    try? loop.modify(listener, [])
-    loop.after(1_000_000_000) { [weak loop] in try? loop?.modify(listener, .read) }
   }
 
   private func take(_ socket: consuming FileDescriptor, _ isPrivate: Bool) {

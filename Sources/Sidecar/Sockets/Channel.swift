@@ -85,8 +85,7 @@ final class Channel {
   var awaitsDrain = false
   private(set) var received: UInt64 = 0
   private(set) var sent: UInt64 = 0
-  /// At the last look of `isStuck`, where something waited.
-  private var sentAtLook: UInt64?
+  private var standstill = Standstill()
 
   /// Records of TLS that are read in one event; more wait for the next step.
   private static let recordsPerEvent = 8
@@ -123,16 +122,8 @@ final class Channel {
   /// Nothing waits to be sent, the end of the stream, where it was asked for, neither.
   var isFlushed: Bool { queued == 0 && (endSent || !endRequested) }
 
-  /// Whether something waits of which nothing has gone out since this was asked last. The first look never says so: what
-  /// waits may have come a moment ago.
-  func isStuck() -> Bool {
-    guard queued > 0 else {
-      sentAtLook = nil
-      return false
-    }
-    defer { sentAtLook = sent }
-    return sentAtLook == sent
-  }
+  /// Whether what waits stands still, see `Standstill`.
+  func isStuck() -> Bool { standstill.look(waiting: queued, gone: sent) }
 
   // MARK: Reading
 

@@ -55,11 +55,8 @@ final class Acceptor {
         guard let (socket, client) = try TCPSocket.accept(descriptor) else { return }
         take(FileDescriptor(owning: socket), client)
       } catch {
-        // Without descriptors there is nothing to do but wait: one second, so that the loop does not spin.
-        try? worker.loop.modify(descriptor, [])
         worker.report("accept: \(error.text)")
-        worker.loop.after(1_000_000_000) { [weak self] in self?.resume() }
-        return
+        return worker.loop.rest(descriptor)
       }
     }
   }
