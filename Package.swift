@@ -213,7 +213,8 @@ let package = Package(
         protobuf,
       ] + nioCore),
     tests("RelayTests", ["Relay", "EventLoop", "Netlink", "NetTypes", "CLinux"]),
-    tests("DeliveryTests", ["Delivery", "Topology", "NorthboundAPI", "Lab", "Images", "CLinux"]),
+    tests(
+      "DeliveryTests", ["Delivery", "Topology", "NorthboundAPI", "NorthboundClient", "Lab", "Images", "CLinux"]),
     tests("ReportsTests", ["Reports", "Scenario", "Topology", "NorthboundAPI"]),
     tests("ContainerlabImportTests", ["ContainerlabImport", "NetTypes", "Topology"]),
     tests("netloomTests", ["netloom", "NorthboundAPI", "Topology", "Lab", arguments]),

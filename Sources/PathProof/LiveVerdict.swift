@@ -41,7 +41,7 @@ struct LiveVerdict {
       for chain in one.chains.indices {
         let place = LiveStitching.ChainPlace(side: side, chain: chain)
         guard !stitching.hasPrevious.contains(place) else { continue }
-        take(sequence(place, all, stitching), &direction)
+        take(sequence(place, all, stitching), isTranslated: sides.count > 1, &direction)
       }
     }
     direction.bytes = bytes(sides, direction)
@@ -62,10 +62,14 @@ struct LiveVerdict {
     return sightings
   }
 
-  private func take(_ sightings: [Sighting], _ direction: inout LiveDirection) {
+  private func take(_ sightings: [Sighting], isTranslated: Bool, _ direction: inout LiveDirection) {
     guard let first = sightings.first, let last = sightings.last else { return }
     let isCutBefore = first.time < whole.lowerBound
     let isCutAfter = last.time > whole.upperBound
+    // A node that translates owns the address: what was inside it at an edge seems to begin or to end there.
+    if isTranslated, isCutBefore || isCutAfter, first.source == last.source, first.destination == last.destination {
+      return
+    }
     let origin = graph.node(of: first.interface)
     guard first.outbound, graph.owns(origin, first.source.address) else {
       if !isCutBefore { direction.incomplete.insert(beginning(first, origin)) }

@@ -173,6 +173,35 @@ struct LiveProofTests {
     #expect(flows.allSatisfy { $0.undecidedBecause?.contains("several translations at r fit") == true }, "\(flows)")
   }
 
+  @Test("what was inside a translating router at the window's edges did not begin or end there")
+  func translatedAtTheEdges() throws {
+    var lab = Lab()
+    let asked = Made(ports: (40_000, 80), flags: 0x02)
+    var masked = asked
+    masked.source = [10, 0, 2, 1]
+    var told = answer
+    told.destination = [10, 0, 2, 1]
+    lab.cross(asked, masked, [0, 1, 2, 3], 0)
+    lab.cross(told, answer, [3, 2, 1, 0], 100)
+    func numbered(_ made: Made, _ number: UInt32) -> Made {
+      var made = made
+      made.sequence += number
+      return made
+    }
+    // At the beginning it had left a already; at the end it was on its way to a.
+    lab.cross(numbered(asked, 1), numbered(masked, 1), [0, 1, 2, 3], -1_999_999, 64, [0, 1])
+    lab.cross(numbered(told, 1), numbered(answer, 1), [3, 2, 1, 0], 1_999_990, 64, [1, 0])
+    // Those that are whole count there too.
+    lab.cross(numbered(asked, 2), numbered(masked, 2), [0, 1, 2, 3], -1_999_900)
+    lab.cross(numbered(told, 2), numbered(answer, 2), [3, 2, 1, 0], 1_999_900)
+    let flow = try #require(try prove(lab).first)
+    #expect(flow.symmetric == .yes && flow.undecidedBecause == nil, "\(flow)")
+    #expect(flow.forward.packets == 2 && flow.back.packets == 2 && flow.forward.lost == 0, "\(flow)")
+    // In the middle, b's answer to r itself is one.
+    lab.cross(numbered(told, 3), numbered(answer, 3), [3, 2, 1, 0], 200, 64, [1, 0])
+    #expect(try prove(lab).first?.undecidedBecause == "packets of one direction took several paths")
+  }
+
   @Test("whatever passes, the table keeps a bounded part of it, the same on every interface")
   func bounded() throws {
     var lab = Lab()
