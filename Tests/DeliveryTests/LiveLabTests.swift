@@ -18,9 +18,11 @@ import Testing
   private static let gone = ClientError.interrupted(socket: "/lab/api.sock")
 
   /// The controller's own words, and the machine's by way of a controller that was restarted.
-  @Test(arguments: ["conflict", "refused"])
-  func aPodThatIsBeingChangedIsToldFromOneThatCannotBe(code: String) async throws {
-    let clash = APIError(code: code, message: "another change of the image of web-1 is under way")
+  @Test(arguments: [
+    ("conflict", "a change of the lab is under way"), ("refused", "another change of the image of web-1 is under way"),
+  ])
+  func aPodThatIsBeingChangedIsToldFromOneThatCannotBe(code: String, message: String) async throws {
+    let clash = APIError(code: code, message: message)
     await #expect(throws: PodIsChanging.self) {
       try await lab(FakeLabAPI(images: [clash])).setImage("web:2", of: "web-1", within: 5)
     }

@@ -242,4 +242,29 @@ import Topology
     #expect(ends == ends.sorted())
     #expect(try store().run(dead)?.state == .interrupted)
   }
+
+  /// Also at a moment when nobody has the lock: the older one has not looked again yet.
+  @Test func aRunLetsThoseBeforeItGoFirst() async throws {
+    let folder = scratch.root.folder(of: "web")
+    let older = try killed { $0.state = .queued }
+    try PipelineFolder.make(folder.run(older))
+    guard let waiter = try RunLock.take(path: folder.waiter(older)) else {
+      Issue.record("somebody has the lock of a run that nobody waits for")
+      return
+    }
+    let said = Mutex("")
+    let pipelines = Pipelines(root: scratch.root, work: work) { event in
+      if case .said(_, let text) = event { said.withLock { $0 += text } }
+    }
+    let task = Task { [automatic] in try await pipelines.run(try request(automatic + "\nconcurrency: queue\n")) }
+    while !said.withLock({ $0.contains("run \(older + 1) is queued") }) {
+      try #require(try store().run(older + 1)?.state.isOver != true, "it went first")
+      await Task.yield()
+    }
+    #expect(try store().run(older + 1)?.state == .queued && work.performed.isEmpty)
+    Self.end(waiter)
+    #expect(try await task.value.state == .released)
+  }
+
+  private static func end(_ lock: consuming RunLock) {}
 }
