@@ -1,6 +1,7 @@
 import CLinux
 import EventLoop
 import Foundation
+import Synchronization
 import Testing
 
 @testable import Sidecar
@@ -102,56 +103,57 @@ struct Report: Decodable {
     #expect(edge?.failures == 0)
   }
 
-  @Test("edges are told on the private socket only, which nobody else may open")
-  func socket() throws {
+  /// Asks an admin server from a thread, by its port and the path of its socket, while its loop runs here.
+  /// - Returns: the answers, and who may open the socket.
+  private func asked(
+    _ questions: @escaping @Sendable (_ port: UInt16, _ path: String) throws -> [String]
+  ) throws -> (answers: [String], mode: mode_t) {
     let running = try Setup(.http, [Setup.cluster("web", 1)]).start()
-    let path = "/tmp/netloom-admin-\(getpid()).sock"
+    let path = "/tmp/netloom-admin-\(UUID().uuidString.prefix(8)).sock"
     let loop = try EventLoop()
     let admin = try AdminServer(loop, Setup.loopback(0), running.sidecar)
     try admin.listen(unix: path)
     defer { unlink(path) }
     let stop = try loop.waker { loop.stop() }
     let port = admin.port
-    let questions = Thread {
-      do {
-        #expect(try curl(["http://127.0.0.1:\(port)/ready"]) == "ready\n")
-        #expect(try curl(["-o", "/dev/null", "-w", "%{http_code}", "http://127.0.0.1:\(port)/edges"]) == "404")
-        #expect(try curl(["--unix-socket", path, "http://sidecar/edges"]).hasPrefix("{\"started\":"))
-      } catch {
-        Issue.record(error)
-      }
+    let answers = Mutex<Result<[String], any Error>>(.success([]))
+    Thread {
+      let result = Result { try questions(port, path) }
+      answers.withLock { $0 = result }
       stop.wake()
-    }
-    questions.start()
+    }.start()
     try loop.run()
     var status = stat()
-    #expect(stat(path, &status) == 0 && status.st_mode & 0o777 == 0o600)
+    try #require(stat(path, &status) == 0)
+    return (try answers.withLock { $0 }.get(), status.st_mode & 0o777)
+  }
+
+  @Test("edges are told on the private socket only, which nobody else may open")
+  func socket() throws {
+    let (answers, mode) = try asked { port, path in
+      [
+        try curl(["http://127.0.0.1:\(port)/ready"]),
+        try curl(["-o", "/dev/null", "-w", "%{http_code}", "http://127.0.0.1:\(port)/edges"]),
+        try curl(["--unix-socket", path, "http://sidecar/edges"]),
+      ]
+    }
+    try #require(answers.count == 3)
+    #expect(answers[0] == "ready\n" && answers[1] == "404" && answers[2].hasPrefix("{\"started\":"), "\(answers)")
+    #expect(mode == 0o600)
   }
 
   @Test("whoever holds all connections of the port does not keep the controller out")
   func crowd() throws {
-    let running = try Setup(.http, [Setup.cluster("web", 1)]).start()
-    let path = "/tmp/netloom-crowd-\(getpid()).sock"
-    let loop = try EventLoop()
-    let admin = try AdminServer(loop, Setup.loopback(0), running.sidecar)
-    try admin.listen(unix: path)
-    defer { unlink(path) }
-    let stop = try loop.waker { loop.stop() }
-    let port = admin.port
-    let questions = Thread {
-      do {
-        // Those that came too late are closed; the others are held open by a request that does not end.
-        let crowd = try (0..<(AdminServer.most + 1)).map { _ in try Peer.connect(port) }
-        for peer in crowd { peer.write("GET /ready HTTP/1.1\r\n") }
-        #expect(crowd.last?.readAll() == "")
-        #expect(try curl(["--unix-socket", path, "http://sidecar/edges"]).hasPrefix("{\"started\":"))
-        withExtendedLifetime(crowd) {}
-      } catch {
-        Issue.record(error)
-      }
-      stop.wake()
+    let (answers, _) = try asked { port, path in
+      // Those that came too late are closed; the others are held open by a request that does not end.
+      let crowd = try (0..<(AdminServer.most + 1)).map { _ in try Peer.connect(port) }
+      for peer in crowd { peer.write("GET /ready HTTP/1.1\r\n") }
+      let last = crowd.last?.readAll() ?? "none"
+      let edges = try curl(["--unix-socket", path, "http://sidecar/edges"])
+      withExtendedLifetime(crowd) {}
+      return [last, edges]
     }
-    questions.start()
-    try loop.run()
+    try #require(answers.count == 2)
+    #expect(answers[0] == "" && answers[1].hasPrefix("{\"started\":"), "\(answers)")
   }
 }
